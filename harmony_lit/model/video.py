@@ -1,0 +1,169 @@
+"""The video branch: a Wan2.2 transformer whose modulation is per latent frame.
+
+Shape legend: B batch, T latent frames, S tokens per latent frame, L = T * S, D width, C latent channels.
+Keys are those of the original Wan layout (``patch_embedding``, ``blocks.N.self_attn.q`` ...), so that its weights
+load as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from harmony_lit.containers import TextEmbeds, VideoLatents
+from harmony_lit.model.layers import (
+    Attention,
+    attention,
+    feed_forward,
+    mask_bias,
+    merge_heads,
+    modulate,
+    sinusoidal_embedding,
+)
+from harmony_lit.model.rope import Rotation, rotate, video_rotation
+
+
+@dataclass(frozen=True)
+class VideoDims:
+    """What the model tells its video tower."""
+
+    channels: int
+    caption_dim: int
+    patch: tuple[int, int, int]
+    depth: int
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """What stays fixed through the blocks: modulation per latent frame, caption tokens, rotation, masks."""
+
+    modulation: Tensor  # (B, T, 6, D)
+    time: Tensor  # (B, T, D)
+    text: Tensor  # (B, Lt, D)
+    text_bias: Tensor  # (B, 1, 1, Lt)
+    rotation: Rotation
+    bias: Tensor | None  # (B, 1, 1, L)
+    grid: tuple[int, int, int]  # T, rows, columns
+
+
+class VideoBlock(nn.Module):
+    """One Wan block, in two halves so that the interaction can stand between attention and feed-forward."""
+
+    def __init__(self, dim: int, ffn_dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.self_attn = Attention(dim, heads)
+        self.norm3 = nn.LayerNorm(dim, eps=1e-6)
+        self.cross_attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.ffn = feed_forward(dim, ffn_dim)
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+
+    def attend(self, x: Tensor, state: VideoState) -> Tensor:
+        """Self-attention over all tokens, then cross-attention to the caption: (B, T, S, D) -> (B, T, S, D)."""
+        frames = x.shape[1]
+        shift, scale, gate = (state.modulation[:, :, :3] + self.modulation[:, None, :3]).unsqueeze(2).unbind(3)
+        y = modulate(self.norm1(x), shift, scale).flatten(1, 2)
+        q = rotate(self.self_attn.project_q(y), state.rotation)
+        k, v = self.self_attn.project_kv(y)
+        y = self.self_attn.o(merge_heads(attention(q, rotate(k, state.rotation), v, state.bias)))
+        x = x + y.unflatten(1, (frames, -1)) * gate
+        y = self.cross_attn(self.norm3(x).flatten(1, 2), state.text, state.text_bias)
+        return x + y.unflatten(1, (frames, -1))
+
+    def feed_forward(self, x: Tensor, state: VideoState) -> Tensor:
+        """(B, T, S, D) -> (B, T, S, D)."""
+        shift, scale, gate = (state.modulation[:, :, 3:] + self.modulation[:, None, 3:]).unsqueeze(2).unbind(3)
+        return x + self.ffn(modulate(self.norm2(x), shift, scale)) * gate
+
+
+class Head(nn.Module):
+    """Modulated projection from tokens to latent patches."""
+
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.head = nn.Linear(dim, out_dim)
+        self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """x (B, T, S, D) or (B, T, D) with time (B, T or 1, D) -> (..., out_dim)."""
+        shift, scale = (time.unsqueeze(2) + self.modulation[:, None]).unbind(2)
+        if x.ndim == 4:
+            shift, scale = shift.unsqueeze(2), scale.unsqueeze(2)
+        return self.head(modulate(self.norm(x), shift, scale))
+
+
+class VideoTower(nn.Module):
+    """Wan2.2's video transformer (Sec. 3.1): width 3072, ffn 14336, 24 heads and depth 30 make TI2V-5B.
+
+    Args:
+        dims: Channels, caption width, patch and depth, passed by the model.
+        width: Width D.
+        heads: Attention heads.
+        ffn_width: Hidden width of the feed-forward.
+        freq_dim: Width of the sinusoidal timestep embedding.
+    """
+
+    def __init__(
+        self, dims: VideoDims, *, width: int = 3072, heads: int = 24, ffn_width: int = 14_336, freq_dim: int = 256
+    ) -> None:
+        super().__init__()
+        self.dims, self.width, self.heads, self.freq_dim = dims, width, heads, freq_dim
+        self.patch_embedding = nn.Conv3d(dims.channels, width, kernel_size=dims.patch, stride=dims.patch)
+        self.text_embedding = nn.Sequential(
+            nn.Linear(dims.caption_dim, width), nn.GELU(approximate="tanh"), nn.Linear(width, width)
+        )
+        self.time_embedding = nn.Sequential(nn.Linear(freq_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.blocks = nn.ModuleList(VideoBlock(width, ffn_width, heads) for _ in range(dims.depth))
+        patch_values = dims.channels * dims.patch[0] * dims.patch[1] * dims.patch[2]
+        self.head = Head(width, patch_values)
+
+    def embed(self, latents: VideoLatents, t: Tensor, caption: TextEmbeds) -> tuple[Tensor, VideoState]:
+        """Tokens (B, T, S, D) and the state of the blocks.
+
+        Args:
+            latents: Noisy latents (B, C, T, H, W).
+            t: Timestep in [0, 1] of each latent frame, (B, T).
+            caption: Caption embeddings.
+        """
+        # The patch convolution as a matrix product: on CPU and GPU faster than Conv3d with kernel = stride.
+        weight = self.patch_embedding.weight.flatten(1)
+        pt, ph, pw = self.dims.patch
+        patches = rearrange(
+            latents.x, "b c (t pt) (h ph) (w pw) -> b t (h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw
+        )
+        x = nn.functional.linear(patches, weight, self.patch_embedding.bias)
+        frames, rows, cols = latents.x.shape[2] // pt, latents.x.shape[3] // ph, latents.x.shape[4] // pw
+        time = self.time_embedding(sinusoidal_embedding(t * 1000, self.freq_dim).to(self._dtype))
+        bias = mask_bias(latents.mask.repeat_interleave(rows * cols, dim=1))[:, None, None] if latents.ragged else None
+        state = VideoState(
+            modulation=self.time_projection(time).unflatten(-1, (6, self.width)),
+            time=time,
+            text=self.text_embedding(caption.x),
+            text_bias=mask_bias(caption.mask)[:, None, None],
+            rotation=video_rotation(frames, rows, cols, self.width // self.heads, x.device),
+            bias=bias,
+            grid=(frames, rows, cols),
+        )
+        return x, state
+
+    def unembed(self, x: Tensor, state: VideoState) -> Tensor:
+        """Tokens (B, T, S, D) to velocities (B, C, T, H, W)."""
+        _, rows, cols = state.grid
+        pt, ph, pw = self.dims.patch
+        return rearrange(
+            self.head(x, state.time),
+            "b t (h w) (pt ph pw c) -> b c (t pt) (h ph) (w pw)",
+            h=rows, w=cols, pt=pt, ph=ph, pw=pw,
+        )  # fmt: skip
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.patch_embedding.weight.dtype
