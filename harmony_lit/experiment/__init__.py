@@ -1,0 +1,1 @@
+"""Experiments: composing, validating, run folders, stages and their timing."""

@@ -1,0 +1,90 @@
+"""AV-Align: do the peaks of motion and the onsets of sound coincide? Works on any clip, needs no weights.
+
+Yariv et al., "Diverse and Aligned Audio-to-Video Generation via Text-to-Video Model Adaptation", 2023. Visual peaks are
+local maxima of the mean optical flow, audible peaks are onsets; the score is intersection over union,
+``m / (A + V - m)``, where ``m`` counts the audible peaks with a visual one less than a frame away.
+
+Shape legend: F frames, H W rows and columns, S samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harmony_lit.containers import Clip
+from metrics.base import ClipMetric, Measure
+from metrics.bench.cases import BenchCase
+
+SAMPLE_RATE_HZ = 22_050
+"""The rate at which the paper's code listens (librosa's default); onsets move with it."""
+
+
+def flow_magnitude(video: Tensor) -> NDArray[np.float64]:
+    """Mean Farneback flow in pixels per frame: (F, 3, H, W) uint8 RGB -> (F,).
+
+    Entry i is the motion from frame i - 1 to frame i; entry 0 repeats entry 1, as in the paper's code.
+    """
+    frames = video.permute(0, 2, 3, 1).contiguous().numpy()
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    if len(grey) < 2:
+        return np.zeros(len(grey))
+    means = []
+    for before, after in zip(grey[:-1], grey[1:], strict=True):
+        flow = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)  # type: ignore[call-overload]
+        means.append(float(np.hypot(flow[..., 0], flow[..., 1]).mean()))
+    return np.array([means[0], *means])
+
+
+def visual_peaks_s(video: Tensor, fps: float) -> NDArray[np.float64]:
+    """Times in seconds at which the flow magnitude of ``video`` (F, 3, H, W) has a strict local maximum."""
+    flow = flow_magnitude(video)
+    inner = flow[1:-1]
+    return (np.flatnonzero((inner > flow[:-2]) & (inner > flow[2:])) + 1) / fps
+
+
+def audible_peaks_s(audio: Tensor, sample_rate_hz: int) -> NDArray[np.float64]:
+    """Times in seconds of the onsets in ``audio`` (S,)."""
+    samples = librosa.resample(audio.numpy(), orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ)
+    strength = librosa.onset.onset_strength(y=samples, sr=SAMPLE_RATE_HZ)
+    onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=SAMPLE_RATE_HZ)
+    return np.asarray(librosa.frames_to_time(onsets, sr=SAMPLE_RATE_HZ), dtype=np.float64)
+
+
+def peak_iou(audible_s: Sequence[float] | NDArray, visual_s: Sequence[float] | NDArray, fps: float) -> float:
+    """Intersection over union of the two sets of peaks, in [0, 1]; NaN if there is no peak at all."""
+    audible, visual = np.asarray(audible_s, dtype=float), np.asarray(visual_s, dtype=float)
+    if not len(audible) + len(visual):
+        return math.nan
+    near = np.abs(audible[:, None] - visual[None, :]) < 1 / fps
+    matched = int(near.any(axis=1).sum())
+    return matched / (len(audible) + len(visual) - matched)
+
+
+def av_align(clip: Clip) -> float:
+    """AV-Align of one clip, in [0, 1]; NaN for a clip without any peak."""
+    return peak_iou(audible_peaks_s(clip.audio, clip.sample_rate_hz), visual_peaks_s(clip.video, clip.fps), clip.fps)
+
+
+class AVAlign(ClipMetric):
+    """Mean AV-Align over clips; those without any peak are excluded."""
+
+    measures = (
+        Measure(
+            "av_align",
+            "higher",
+            "IoU of librosa onsets (22.05 kHz) and local maxima of mean Farneback flow "
+            "(0.5, 3, 15, 3, 5, 1.2, 0), matched within one frame (Yariv et al. 2023).",
+        ),
+    )
+
+    def measure(self, clip: Clip, case: BenchCase) -> dict[str, float]:
+        """See ``av_align``."""
+        value = av_align(clip)
+        return {} if math.isnan(value) else {"av_align": value}

@@ -1,0 +1,1 @@
+"""Harmony-Bench: cases, variants, scoring, results and the report page."""
