@@ -1,0 +1,360 @@
+"""Clips and sounds to files and back, with FFmpeg inside the PyAV wheel.
+
+Picture and sound are placed by their presentation times, never by counting: the priming that AAC puts before a track, a
+track that starts late and a frame rate that varies must not move a sound away from what made it.
+
+Shape legend: F frames, H W rows and columns, S samples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import av
+import av.audio
+import av.container
+import av.error
+import av.video
+import numpy as np
+import torch
+from av.audio.resampler import AudioResampler
+from torch import Tensor
+
+from harmony_lit.containers import Clip
+
+Source = str | Path | bytes
+
+_BT709 = 1  # AVCOL_SPC_BT709 and its primaries and transfer; without the tags players guess the colours by picture size
+_LIMITED_RANGE = 1
+_AAC_BITS_PER_S = {8_000: 48_000, 16_000: 96_000}  # AAC allows at most 6 bits per sample and channel
+_CUT_TOLERANCE_S = 0.2
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file holds, measured while it was decoded.
+
+    Attributes:
+        fps: Average frames per second of the picture track as stored.
+        frames: Stored frames.
+        video_s: Duration of the picture in seconds.
+        sample_rate_hz: Rate of the sound track as stored; None without one.
+        audio_start_s: Start of the sound after the first picture (negative: before it).
+        audio_s: Duration of the sound in seconds.
+        fps_jitter: Largest deviation of a frame's time from an even spacing, in frames.
+    """
+
+    fps: float
+    frames: int
+    video_s: float
+    sample_rate_hz: int | None
+    audio_start_s: float
+    audio_s: float
+    fps_jitter: float
+
+
+def write_mp4(path: str | Path, clip: Clip, crf: int = 18) -> None:
+    """Writes H.264 (yuv420p, BT.709) and AAC with the index in front, so that browsers play it while it loads.
+
+    Args:
+        path: The file to write.
+        clip: (F, 3, H, W) uint8 and (S,) samples; a clip with no samples gets no sound track.
+        crf: x264's quality: 0 is lossless, 18 hard to tell from the source, 51 the worst.
+
+    Raises:
+        ValueError: If a side is odd (yuv420p halves the colour planes) or the clip has no frame.
+    """
+    frames, _, height, width = clip.video.shape
+    if frames == 0 or height % 2 or width % 2:
+        raise ValueError(f"an mp4 needs at least one frame with even sides, not {frames} of {height}x{width}")
+    rate = Fraction(clip.fps).limit_denominator(1001)
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        video = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "threads": "1"})
+        assert isinstance(video, av.video.VideoStream)
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        context = video.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED_RANGE
+        sound = None
+        if clip.audio.numel():
+            bits = _AAC_BITS_PER_S.get(clip.sample_rate_hz, 128_000)
+            sound = container.add_stream("aac", rate=clip.sample_rate_hz, layout="mono", bit_rate=bits)
+            assert isinstance(sound, av.audio.AudioStream)
+        pixels = clip.video.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        for index, picture in enumerate(pixels):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if sound is not None:
+            container.mux(sound.encode(_audio_frame(_samples(clip.audio)[None], "fltp", clip.sample_rate_hz)))
+            container.mux(sound.encode(None))
+
+
+def encode_mp4(clip: Clip, crf: int = 18) -> bytes:
+    """``write_mp4`` into memory; the same clip gives the same bytes."""
+    # The index can only be moved to the front of a file that can be opened a second time, hence the folder.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        write_mp4(path, clip, crf)
+        return path.read_bytes()
+
+
+def encode_flac(audio: Tensor, sample_rate_hz: int) -> bytes:
+    """(S,) samples in [-1, 1] to 16-bit FLAC: lossless up to the rounding to 16 bits."""
+    return _encode_sound(audio, sample_rate_hz, "flac", "flac")
+
+
+def write_wav(path: str | Path, audio: Tensor, sample_rate_hz: int) -> None:
+    """Writes (S,) samples in [-1, 1] as a 16-bit mono wav."""
+    Path(path).write_bytes(_encode_sound(audio, sample_rate_hz, "wav", "pcm_s16le"))
+
+
+def read_clip(
+    source: Source,
+    fps: float = 25.0,
+    sample_rate_hz: int = 16_000,
+    size: tuple[int, int] | None = None,
+    require_audio: bool = True,
+) -> Clip:
+    """Decodes a video file to frames at ``fps`` and mono sound at ``sample_rate_hz``, both from the first picture on.
+
+    Output frame i is the stored frame whose time is nearest to i / fps. The sound is cut, or padded with silence, to
+    the picture's length: S = round(F * sample_rate_hz / fps).
+
+    Args:
+        source: Path, or the bytes of a file.
+        fps: Frames per second wanted.
+        sample_rate_hz: Samples per second wanted.
+        size: (height, width) to scale to, filling it, and crop around the centre; None keeps the stored size.
+        require_audio: Whether a file without sound is an error; otherwise it reads as silence.
+
+    Raises:
+        ValueError: If the file is absent, not a media file, truncated, or lacks a picture or a sound track.
+    """
+    clip, _ = inspect_clip(source, fps, sample_rate_hz, size, require_audio)
+    samples = round(clip.video.shape[0] * sample_rate_hz / fps)
+    audio = torch.zeros(samples)
+    kept = min(samples, clip.audio.numel())
+    audio[:kept] = clip.audio[:kept]
+    return Clip(clip.video, audio, fps, sample_rate_hz)
+
+
+def inspect_clip(
+    source: Source,
+    fps: float = 25.0,
+    sample_rate_hz: int = 16_000,
+    size: tuple[int, int] | None = None,
+    require_audio: bool = True,
+) -> tuple[Clip, MediaInfo]:
+    """``read_clip`` that leaves the sound as long as it is, and says what the file holds."""
+    name = _name(source)
+    with _opened(source) as container:
+        stream = _picture_track(container, name)
+        pictures, times_s, video_s = _decode_pictures(stream, container, fps, size)
+    audio, start_s, stored_hz = torch.zeros(0), 0.0, None
+    with _opened(source) as container:
+        if container.streams.audio:
+            audio, start_s = _decode_sound(container.streams.audio[0], container, sample_rate_hz, times_s[0])
+            stored_hz = container.streams.audio[0].rate
+        elif require_audio:
+            raise ValueError(_no_sound(name))
+    spacing_s = (times_s[-1] - times_s[0]) / max(1, len(times_s) - 1)
+    even = times_s[0] + spacing_s * np.arange(len(times_s))
+    info = MediaInfo(
+        fps=1 / spacing_s if spacing_s else fps,
+        frames=len(times_s),
+        video_s=video_s,
+        sample_rate_hz=stored_hz,
+        audio_start_s=start_s,
+        audio_s=audio.numel() / sample_rate_hz - max(0.0, start_s),
+        fps_jitter=float(np.abs(times_s - even).max() / spacing_s) if spacing_s else 0.0,
+    )
+    return Clip(pictures, audio, fps, sample_rate_hz), info
+
+
+def read_audio(source: Source, sample_rate_hz: int = 16_000) -> Tensor:
+    """Decodes the sound of any media file to (S,) mono samples in [-1, 1].
+
+    In a file with pictures, time 0 is the first picture, as in ``read_clip``; otherwise the first sample.
+
+    Raises:
+        ValueError: If the file is absent, not a media file, truncated or without sound.
+    """
+    with _opened(source) as container:
+        if not container.streams.audio:
+            raise ValueError(_no_sound(_name(source)))
+        pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+        origin_s = None
+        if pictures and pictures[0].start_time is not None and pictures[0].time_base is not None:
+            origin_s = float(pictures[0].start_time * pictures[0].time_base)
+        return _decode_sound(container.streams.audio[0], container, sample_rate_hz, origin_s)[0]
+
+
+def _name(source: Source) -> str:
+    return "the given bytes" if isinstance(source, bytes) else str(source)
+
+
+def _no_sound(name: str) -> str:
+    return f"{name} has no sound track; give an mp4 with sound, or drop the driver"
+
+
+def _is_cover(stream: av.video.VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[av.container.InputContainer]:
+    """Opens a file or bytes; FFmpeg's errors become a ValueError with one sentence."""
+    name = _name(source)
+    if not isinstance(source, bytes) and not Path(source).is_file():
+        raise ValueError(f"{name} is not there; give the path of an existing media file")
+    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+        head = file.read(12)
+        if head[4:8] == b"ftyp" and not _boxes_are_whole(file):
+            raise ValueError(f"{name} is truncated: its end is missing; make or copy it again")
+    opened = False
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+            opened = True
+            yield container
+    except (av.error.FFmpegError, IndexError) as error:
+        if opened:
+            raise ValueError(f"{name} is truncated or damaged ({error}); make or copy it again") from error
+        raise ValueError(f"{name} is not a media file that FFmpeg can read") from error
+
+
+def _boxes_are_whole(file: IO[bytes]) -> bool:
+    """Whether every box of an mp4 lies inside the file: FFmpeg reads a cut one as if it were short or had no tracks."""
+    position, end = 0, file.seek(0, io.SEEK_END)
+    while position + 16 <= end:
+        file.seek(position)
+        size, _, long_size = struct.unpack(">I4sQ", file.read(16))
+        if size == 0:  # "to the end of the file"
+            return True
+        position += max(8, long_size if size == 1 else size)
+    return position <= end
+
+
+def _picture_track(container: av.container.InputContainer, name: str) -> av.video.VideoStream:
+    for stream in container.streams.video:
+        if not _is_cover(stream):
+            stream.thread_type = "AUTO"
+            return stream
+    raise ValueError(f"{name} has no picture track; give a video file")
+
+
+def _decode_pictures(
+    stream: av.video.VideoStream, container: av.container.InputContainer, fps: float, size: tuple[int, int] | None
+) -> tuple[Tensor, np.ndarray, float]:
+    """Frames nearest to i / fps as (F, 3, H, W), the times of the stored frames, and the picture's duration."""
+    kept: list[np.ndarray] = []
+    times_s: list[float] = []
+    previous: av.VideoFrame | None = None
+    last_s = 1 / float(stream.average_rate or fps)
+
+    def repeat_until(frame: av.VideoFrame, end_s: float) -> None:
+        picture = None
+        while len(kept) / fps < end_s - 1e-6:
+            picture = _pixels(frame, size) if picture is None else picture
+            kept.append(picture)
+
+    for frame in container.decode(stream):
+        times_s.append(frame.time if frame.time is not None else len(times_s) * last_s)
+        if previous is not None:
+            repeat_until(previous, (times_s[-2] + times_s[-1]) / 2 - times_s[0])
+        previous = frame
+    if previous is None:
+        raise av.error.InvalidDataError(0, "no frame could be decoded")
+    video_s = times_s[-1] - times_s[0] + last_s
+    _refuse_cut(stream, video_s)
+    repeat_until(previous, max(video_s - 0.5 / fps, 0.5 / fps))
+    return torch.from_numpy(np.stack(kept)).permute(0, 3, 1, 2).contiguous(), np.array(times_s), video_s
+
+
+def _pixels(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+    """(H, W, 3) uint8: upright, scaled to fill ``size`` and cropped around the centre."""
+    turns = round(frame.rotation / 90) % 4
+    if size is None:
+        return np.rot90(frame.to_ndarray(format="rgb24"), turns)
+    height, width = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
+    scale = max(size[0] / height, size[1] / width)
+    scaled = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
+    stored = scaled[::-1] if turns % 2 else scaled
+    small = frame.reformat(width=stored[1], height=stored[0], format="rgb24", interpolation="AREA")
+    picture = np.rot90(small.to_ndarray(), turns)
+    top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
+    return picture[top : top + size[0], left : left + size[1]]
+
+
+def _decode_sound(
+    stream: av.audio.AudioStream, container: av.container.InputContainer, sample_rate_hz: int, origin_s: float | None
+) -> tuple[Tensor, float]:
+    """(S,) samples from ``origin_s`` on, padded in front if they start later; and their start relative to it."""
+    to_mono = AudioResampler(format="fltp", layout="mono", rate=stream.rate)
+    pieces: list[np.ndarray] = []
+    start_s: float | None = None
+    for frame in container.decode(stream):
+        if start_s is None:
+            start_s = frame.time or 0.0
+        pieces.extend(mono.to_ndarray()[0] for mono in to_mono.resample(frame))
+    if start_s is None:
+        raise av.error.InvalidDataError(0, "no sound could be decoded")
+    pieces.extend(mono.to_ndarray()[0] for mono in to_mono.resample(None))
+    samples = np.concatenate(pieces)
+    _refuse_cut(stream, len(samples) / stream.rate)
+    if stream.duration and stream.time_base:  # an encoder's padding after the end is sound nobody recorded
+        samples = samples[: max(1, round(float(stream.duration * stream.time_base) * stream.rate))]
+    offset_s = 0.0 if origin_s is None else start_s - origin_s
+    shift = round(offset_s * stream.rate)
+    samples = samples[-shift:] if shift < 0 else np.concatenate([np.zeros(shift, np.float32), samples])
+    return torch.from_numpy(_resampled(samples, stream.rate, sample_rate_hz)), offset_s
+
+
+def _resampled(samples: np.ndarray, stored_hz: int, wanted_hz: int) -> np.ndarray:
+    if stored_hz == wanted_hz or not len(samples):
+        return samples.copy()
+    resampler = AudioResampler(format="fltp", layout="mono", rate=wanted_hz)
+    frames = resampler.resample(_audio_frame(samples[None], "fltp", stored_hz)) + resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])[: round(len(samples) * wanted_hz / stored_hz)]
+
+
+def _refuse_cut(stream: av.stream.Stream, decoded_s: float) -> None:
+    """Formats whose header knows the duration must hold it: FFmpeg itself reads a cut file to where it ends."""
+    if stream.duration and stream.time_base:
+        missing_s = float(stream.duration * stream.time_base) - decoded_s
+        if missing_s > max(_CUT_TOLERANCE_S, 0.02 * decoded_s):
+            raise av.error.InvalidDataError(0, f"the last {missing_s:.2f} s are missing")
+
+
+def _samples(audio: Tensor) -> np.ndarray:
+    return audio.detach().to("cpu", torch.float32).clamp(-1, 1).numpy()
+
+
+def _audio_frame(samples: np.ndarray, sample_format: str, sample_rate_hz: int) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=sample_format, layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = sample_rate_hz, 0, Fraction(1, sample_rate_hz)
+    return frame
+
+
+def _encode_sound(audio: Tensor, sample_rate_hz: int, container_format: str, codec: str) -> bytes:
+    if not audio.numel():
+        raise ValueError("a sound file needs at least one sample")
+    whole = np.clip(np.round(_samples(audio) * 32768), -32768, 32767).astype(np.int16)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container_format) as container:
+        stream = container.add_stream(codec, rate=sample_rate_hz, layout="mono")
+        assert isinstance(stream, av.audio.AudioStream)
+        stream.format = "s16"
+        container.mux(stream.encode(_audio_frame(whole[None], "s16", sample_rate_hz)))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
