@@ -1,0 +1,127 @@
+"""The dual-branch transformer: video and audio towers of equal depth that interact at every layer (Sec. 3.1, 3.2).
+
+Shape legend: B batch, Tv latent frames, Ta audio latents, C channels, H W latent rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from harmony_lit.containers import AudioLatents, Conditions, Prediction, VideoLatents
+from harmony_lit.geometry import Geometry
+from harmony_lit.model.audio import AudioDims, AudioState, AudioTokens, AudioTower
+from harmony_lit.model.interaction import FrameWiseInteraction, GlobalStyle, Interaction, InteractionDims, Timeline
+from harmony_lit.model.video import VideoDims, VideoTower
+
+
+@dataclass(frozen=True)
+class ModelDims:
+    """What the system (codecs, encoders, geometry) tells the model."""
+
+    video_channels: int
+    audio_channels: int
+    caption_dim: int
+    vocab_size: int
+    geometry: Geometry
+
+
+class DualBranchDiT(nn.Module):
+    """Predicts the velocities of both modalities.
+
+    Args:
+        dims: Channels, caption width, vocabulary and geometry, passed by the module.
+        depth: Layers of both towers.
+        interaction_heads: Heads of the cross-modal attentions.
+        video: The video tower; its dims are passed by the model.
+        audio: The audio tower; its dims are passed by the model.
+        interaction: Cross-modal interaction at every layer; its dims are passed by the model.
+        style: Global style alignment over the reference audio; None leaves it out (ablation).
+    """
+
+    def __init__(
+        self,
+        dims: ModelDims,
+        *,
+        depth: int = 30,
+        interaction_heads: int = 24,
+        video: Callable[[VideoDims], VideoTower] = VideoTower,
+        audio: Callable[[AudioDims], AudioTower] = AudioTower,
+        interaction: Callable[[InteractionDims], Interaction] = FrameWiseInteraction,
+        style: Callable[[InteractionDims], GlobalStyle] | None = GlobalStyle,
+    ) -> None:
+        super().__init__()
+        self.dims, self.depth = dims, depth
+        self.video = video(VideoDims(dims.video_channels, dims.caption_dim, dims.geometry.patch, depth))
+        self.audio = audio(AudioDims(dims.audio_channels, dims.caption_dim, dims.vocab_size, depth))
+        between = InteractionDims(self.video.width, self.audio.width, interaction_heads, depth, dims.geometry)
+        self.interaction = interaction(between)
+        self.style = None if style is None else style(between)
+
+    def forward(
+        self,
+        video: VideoLatents | None,
+        audio: AudioLatents,
+        t_video: Tensor,
+        t_audio: Tensor,
+        conditions: Conditions,
+    ) -> Prediction:
+        """Velocities eps - x0 at timesteps in [0, 1]; t = 0 says that a modality is clean.
+
+        Args:
+            video: (B, C, Tv, H, W), or None to run the audio branch alone (stages 1 and 2). Where an image is given,
+                the first latent frame is replaced by it and its tokens are at t = 0.
+            audio: (B, C, Ta).
+            t_video: (B,).
+            t_audio: (B,).
+            conditions: Captions, transcript, reference audio and image.
+        """
+        tokens, audio_state = self.audio.embed(audio, t_audio, conditions)
+        if video is None:
+            return Prediction(None, self._audio_alone(tokens, audio_state))
+
+        video, t_frames = hold_first_frame(video, t_video, conditions)
+        x, video_state = self.video.embed(video, t_frames, conditions.video_caption)
+        timeline = Timeline(video.lengths, audio.lengths, video.x.shape[2], audio.x.shape[2])
+        plan = self.interaction.plan(timeline, x.shape[2])
+        style_plan = None if self.style is None else self.style.plan(timeline, x.shape[2])
+        r = audio_state.reference
+        for layer, (video_block, audio_block) in enumerate(zip(self.video.blocks, self.audio.blocks, strict=True)):
+            x = video_block.attend(x, video_state)
+            tokens = audio_block.attend(tokens, audio_state)
+            reference, noisy = tokens.latents[:, :r], tokens.latents[:, r:]
+            to_video, to_audio = self.interaction(layer, x, noisy, plan)
+            if self.style is not None and style_plan is not None:
+                reference = reference + self.style(layer, reference, x, style_plan)
+            x = x + to_video
+            tokens = AudioTokens(torch.cat([reference, noisy + to_audio], dim=1), tokens.text)
+            x = video_block.feed_forward(x, video_state)
+            tokens = audio_block.feed_forward(tokens, audio_state)
+        return Prediction(self.video.unembed(x, video_state), self.audio.unembed(tokens, audio_state))
+
+    def _audio_alone(self, tokens: AudioTokens, state: AudioState) -> Tensor:
+        for block in self.audio.blocks:
+            tokens = block.feed_forward(block.attend(tokens, state), state)
+        return self.audio.unembed(tokens, state)
+
+
+def hold_first_frame(video: VideoLatents, t: Tensor, conditions: Conditions) -> tuple[VideoLatents, Tensor]:
+    """Puts the reference image into the first latent frame where there is one, at t = 0.
+
+    Args:
+        video: (B, C, Tv, H, W).
+        t: (B,).
+        conditions: ``reference_image`` (B, C, H, W) and ``has_image`` (B,).
+
+    Returns:
+        The latents, and the timestep of each latent frame (B, Tv).
+    """
+    has = conditions.has_image
+    image = conditions.reference_image.to(video.x.dtype)
+    first = torch.where(has[:, None, None, None], image, video.x[:, :, 0])
+    x = torch.cat([first[:, :, None], video.x[:, :, 1:]], dim=2)
+    first_t = torch.where(has, torch.zeros_like(t), t)[:, None]
+    return replace(video, x=x), torch.cat([first_t, t[:, None].expand(-1, x.shape[2] - 1)], dim=1)

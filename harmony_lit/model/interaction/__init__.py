@@ -1,0 +1,20 @@
+"""Cross-modal interaction: the paper's Global-Local Decoupled Interaction, and its ablations."""
+
+from harmony_lit.model.interaction.alignment import Alignment, NoAlignment, RatioAlignment, SecondsAlignment
+from harmony_lit.model.interaction.base import Interaction, InteractionDims, Timeline
+from harmony_lit.model.interaction.frame_wise import FrameWiseInteraction
+from harmony_lit.model.interaction.global_ import GlobalInteraction
+from harmony_lit.model.interaction.style import GlobalStyle
+
+__all__ = [
+    "Alignment",
+    "FrameWiseInteraction",
+    "GlobalInteraction",
+    "GlobalStyle",
+    "Interaction",
+    "InteractionDims",
+    "NoAlignment",
+    "RatioAlignment",
+    "SecondsAlignment",
+    "Timeline",
+]
