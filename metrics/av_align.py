@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import librosa
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harmony_lit.containers import Clip
-from metrics.base import ClipMetric, Measure
+from metrics.base import ClipMetric, Measure, Trace
 from metrics.bench.cases import BenchCase
 
 SAMPLE_RATE_HZ = 22_050
@@ -36,23 +37,26 @@ def flow_magnitude(video: Tensor) -> NDArray[np.float64]:
     if len(grey) < 2:
         return np.zeros(len(grey))
     means = []
-    for before, after in zip(grey[:-1], grey[1:], strict=True):
+    for before, after in pairwise(grey):
         flow = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)  # type: ignore[call-overload]
         means.append(float(np.hypot(flow[..., 0], flow[..., 1]).mean()))
     return np.array([means[0], *means])
 
 
-def visual_peaks_s(video: Tensor, fps: float) -> NDArray[np.float64]:
-    """Times in seconds at which the flow magnitude of ``video`` (F, 3, H, W) has a strict local maximum."""
-    flow = flow_magnitude(video)
+def onset_strength(audio: Tensor, sample_rate_hz: int) -> NDArray[np.float32]:
+    """librosa's onset strength of ``audio`` (S,), one value every 512 samples at 22.05 kHz."""
+    samples = librosa.resample(audio.numpy(), orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ)
+    return librosa.onset.onset_strength(y=samples, sr=SAMPLE_RATE_HZ)
+
+
+def visual_peaks_s(flow: NDArray[np.float64], fps: float) -> NDArray[np.float64]:
+    """Times in seconds of the strict local maxima of ``flow`` (F,)."""
     inner = flow[1:-1]
     return (np.flatnonzero((inner > flow[:-2]) & (inner > flow[2:])) + 1) / fps
 
 
-def audible_peaks_s(audio: Tensor, sample_rate_hz: int) -> NDArray[np.float64]:
-    """Times in seconds of the onsets in ``audio`` (S,)."""
-    samples = librosa.resample(audio.numpy(), orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ)
-    strength = librosa.onset.onset_strength(y=samples, sr=SAMPLE_RATE_HZ)
+def audible_peaks_s(strength: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Times in seconds of the onsets in an onset strength."""
     onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=SAMPLE_RATE_HZ)
     return np.asarray(librosa.frames_to_time(onsets, sr=SAMPLE_RATE_HZ), dtype=np.float64)
 
@@ -69,7 +73,8 @@ def peak_iou(audible_s: Sequence[float] | NDArray, visual_s: Sequence[float] | N
 
 def av_align(clip: Clip) -> float:
     """AV-Align of one clip, in [0, 1]; NaN for a clip without any peak."""
-    return peak_iou(audible_peaks_s(clip.audio, clip.sample_rate_hz), visual_peaks_s(clip.video, clip.fps), clip.fps)
+    audible_s = audible_peaks_s(onset_strength(clip.audio, clip.sample_rate_hz))
+    return peak_iou(audible_s, visual_peaks_s(flow_magnitude(clip.video), clip.fps), clip.fps)
 
 
 class AVAlign(ClipMetric):
@@ -88,3 +93,14 @@ class AVAlign(ClipMetric):
         """See ``av_align``."""
         value = av_align(clip)
         return {} if math.isnan(value) else {"av_align": value}
+
+    def trace(self, clip: Clip) -> Trace:
+        """Flow magnitude and onset strength with their peaks."""
+        flow, strength = flow_magnitude(clip.video), onset_strength(clip.audio, clip.sample_rate_hz)
+        return Trace(
+            visual=tuple(flow / max(flow.max(), 1e-9)),
+            audible=tuple(strength / max(strength.max(), 1e-9)),
+            visual_s=tuple(visual_peaks_s(flow, clip.fps)),
+            audible_s=tuple(audible_peaks_s(strength)),
+            duration_s=clip.duration_s,
+        )

@@ -1,4 +1,4 @@
-"""What every metric of clips is: some numbers per clip, a mean that is right across ranks, and its protocol in words."""
+"""What a metric of clips is: numbers per clip, means that are right across ranks, and a protocol in words."""
 
 from __future__ import annotations
 
@@ -47,6 +47,25 @@ class Measure:
         return {"higher": value, "lower": -value, "zero": -abs(value)}[self.direction]
 
 
+@dataclass(frozen=True)
+class Trace:
+    """What a detector saw and heard in a clip, for a picture of it.
+
+    Attributes:
+        visual: Motion over time, evenly spaced over ``duration_s``, at most 1.
+        audible: Loudness or onset strength over time, likewise.
+        visual_s: Times of visible events in seconds.
+        audible_s: Times of audible events in seconds.
+        duration_s: Seconds that both curves span.
+    """
+
+    visual: tuple[float, ...]
+    audible: tuple[float, ...]
+    visual_s: tuple[float, ...]
+    audible_s: tuple[float, ...]
+    duration_s: float
+
+
 class ClipMetric(Metric, ABC):
     """A mean over clips of one or more numbers, each measured on one clip at a time.
 
@@ -70,6 +89,10 @@ class ClipMetric(Metric, ABC):
         A key is left out where the measure does not apply (no speech to align, nothing that strikes); the clip is
         then excluded from that mean, and counted as excluded.
         """
+
+    def trace(self, clip: Clip) -> Trace | None:
+        """The curves and events behind the numbers, for metrics that have such."""
+        return None
 
     def update(self, clip: Clip, case: BenchCase) -> None:
         """Measures one clip and adds it to the means."""
