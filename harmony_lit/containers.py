@@ -20,7 +20,7 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=lengths.device)[None] < lengths[:, None]
 
 
-class _Movable:
+class Movable:
     """Adds ``.to()`` to frozen dataclasses of tensors and other movables."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
@@ -29,7 +29,7 @@ class _Movable:
         def move(value: Any) -> Any:
             if isinstance(value, Tensor):
                 return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-            return value.to(device, dtype) if isinstance(value, _Movable) else value
+            return value.to(device, dtype) if isinstance(value, Movable) else value
 
         values = {f.name: move(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
@@ -76,7 +76,7 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class Clip(_Movable):
+class Clip(Movable):
     """A decoded clip.
 
     Attributes:
@@ -98,7 +98,7 @@ class Clip(_Movable):
 
 
 @dataclass(frozen=True)
-class VideoLatents(_Movable):
+class VideoLatents(Movable):
     """``x`` (B, C, Tv, H, W) float, ``lengths`` (B,) valid latent frames; ``ragged`` is False if all fill Tv.
 
     ``ragged`` is known where the batch is made, so that no mask is built, and no device waited for, without need.
@@ -119,7 +119,7 @@ class VideoLatents(_Movable):
 
 
 @dataclass(frozen=True)
-class AudioLatents(_Movable):
+class AudioLatents(Movable):
     """``x`` (B, C, Ta) float, ``lengths`` (B,) valid audio latents; ``ragged`` as for video."""
 
     x: Tensor
@@ -137,7 +137,7 @@ class AudioLatents(_Movable):
 
 
 @dataclass(frozen=True)
-class TextEmbeds(_Movable):
+class TextEmbeds(Movable):
     """Caption embeddings: ``x`` (B, L, D) float, ``mask`` (B, L) bool. The empty caption has at least one token."""
 
     x: Tensor
@@ -145,7 +145,7 @@ class TextEmbeds(_Movable):
 
 
 @dataclass(frozen=True)
-class TokenIds(_Movable):
+class TokenIds(Movable):
     """Transcript characters: ``ids`` (B, L) long, ``mask`` (B, L) bool; no valid token means no transcript."""
 
     ids: Tensor
@@ -153,7 +153,7 @@ class TokenIds(_Movable):
 
 
 @dataclass(frozen=True)
-class Conditions(_Movable):
+class Conditions(Movable):
     """What the model is told. Nothing is ever missing as a field of the batch: absence is per sample.
 
     Attributes:
@@ -174,7 +174,7 @@ class Conditions(_Movable):
 
 
 @dataclass(frozen=True)
-class Batch(_Movable):
+class Batch(Movable):
     """Clean latents of B clips and their conditions; ``video`` is None in audio-only data."""
 
     video: VideoLatents | None
@@ -187,7 +187,7 @@ class Batch(_Movable):
 
 
 @dataclass(frozen=True)
-class Prediction(_Movable):
+class Prediction(Movable):
     """Velocities (eps - x0): ``video`` (B, C, Tv, H, W) and ``audio`` (B, C, Ta); None where not asked for."""
 
     video: Tensor | None

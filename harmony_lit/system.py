@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from harmony_lit.codecs.base import AudioCodec, VideoCodec
 from harmony_lit.encoders.base import TextEncoder
+from harmony_lit.encoders.transcript import CharTokenizer
 from harmony_lit.geometry import Geometry
 
 
@@ -19,13 +20,19 @@ class System:
         video_codec: Pixels to latents; its stride must be the geometry's.
         audio_codec: Samples to latents; its hop and sample rate must be the geometry's.
         text_encoder: Captions to embeddings.
+        tokenizer: Transcripts to character ids.
 
     Raises:
         ValueError: If a codec's rate or stride differs from the geometry's.
     """
 
     def __init__(
-        self, geometry: Geometry, video_codec: VideoCodec, audio_codec: AudioCodec, text_encoder: TextEncoder
+        self,
+        geometry: Geometry,
+        video_codec: VideoCodec,
+        audio_codec: AudioCodec,
+        text_encoder: TextEncoder,
+        tokenizer: CharTokenizer | None = None,
     ) -> None:
         pairs = (
             ("video_codec.stride", tuple(video_codec.stride), "video_stride", tuple(geometry.video_stride)),
@@ -42,6 +49,7 @@ class System:
         self.video_codec = video_codec
         self.audio_codec = audio_codec
         self.text_encoder = text_encoder
+        self.tokenizer = tokenizer or CharTokenizer()
 
     def fingerprints(self) -> dict[str, str]:
         """Digest of each part that shapes latents or embeddings, by the names that manifests use."""

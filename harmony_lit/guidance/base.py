@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from harmony_lit.containers import AudioLatents, Conditions, Prediction, VideoLatents
+from harmony_lit.containers import AudioLatents, Conditions, Movable, Prediction, VideoLatents
 
 Denoiser = Callable[[VideoLatents, AudioLatents, Tensor, Tensor, Conditions], Prediction]
 """(video, audio, t_video (B,), t_audio (B,), conditions) -> velocities."""
 
 
 @dataclass(frozen=True)
-class Anchors:
+class Anchors(Movable):
     """What the negative branches are given in place of the real thing.
 
     Attributes:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harmony_lit.containers import AudioLatents, Conditions, VideoLatents
+from harmony_lit.containers import AudioLatents, Conditions, Movable, VideoLatents
 from harmony_lit.guidance import Anchors, Denoiser, Guidance, GuidanceState, SyncCFG
 from harmony_lit.sampling.solver import FlowEuler, Solver
 
 
 @dataclass(frozen=True)
-class SampleRequest:
+class SampleRequest(Movable):
     """A batch to sample.
 
     Attributes:
