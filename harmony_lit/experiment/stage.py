@@ -1,0 +1,51 @@
+"""What a stage of an experiment says beside Lightning's model, data and trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harmony_lit.experiment.compose import NAMED_LISTS
+from harmony_lit.experiment.merge import Tree
+
+
+@dataclass(frozen=True)
+class StartFrom:
+    """Weights that a stage begins with.
+
+    Attributes:
+        stage: An earlier stage of the same experiment; or else give ``path``.
+        path: A weights file (``.safetensors``), a checkpoint, or the folder of a stage or run.
+        weights: The moving average (``ema``), or the weights that were trained (``raw``). A stage without the EMA
+            callback has only one set, which both names mean.
+        may_be_missing: Patterns (``video.*``) of the keys that the model may have and the weights may lack. What is
+            missing is listed in the log; anything else that does not match is an error.
+    """
+
+    stage: str | None = None
+    path: str | None = None
+    weights: Literal["ema", "raw"] = "ema"
+    may_be_missing: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """When the state of a running stage is written.
+
+    Attributes:
+        every_n_steps: After so many optimiser steps.
+        every_s: Or after so many seconds, whichever comes first; null for never.
+    """
+
+    every_n_steps: int = 1000
+    every_s: float | None = 120.0
+
+
+def lightning_config(stage: Tree, seed: int) -> Tree:
+    """The part of a stage that ``LightningCLI`` takes; named callbacks and loggers become lists."""
+    trainer: dict[str, Any] = dict(stage.get("trainer") or {})
+    for key in NAMED_LISTS:
+        if isinstance(trainer.get(key), dict) and "class_path" not in trainer[key]:
+            trainer[key] = list(trainer[key].values())
+    return {"seed_everything": seed, "model": stage["model"], "data": stage["data"], "trainer": trainer}
