@@ -29,6 +29,7 @@ from av.audio.resampler import AudioResampler
 from torch import Tensor
 
 from harmony_lit.containers import Clip
+from harmony_lit.errors import UserError
 
 Source = str | Path | bytes
 
@@ -70,11 +71,11 @@ def write_mp4(path: str | Path, clip: Clip, crf: int = 18) -> None:
         crf: x264's quality: 0 is lossless, 18 hard to tell from the source, 51 the worst.
 
     Raises:
-        ValueError: If a side is odd (yuv420p halves the colour planes) or the clip has no frame.
+        UserError: If a side is odd (yuv420p halves the colour planes) or the clip has no frame.
     """
     frames, _, height, width = clip.video.shape
     if frames == 0 or height % 2 or width % 2:
-        raise ValueError(f"an mp4 needs at least one frame with even sides, not {frames} of {height}x{width}")
+        raise UserError(f"an mp4 needs at least one frame with even sides, not {frames} of {height}x{width}")
     rate = Fraction(clip.fps).limit_denominator(1001)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "threads": "1"})
@@ -139,7 +140,7 @@ def read_clip(
         require_audio: Whether a file without sound is an error; otherwise it reads as silence.
 
     Raises:
-        ValueError: If the file is absent, not a media file, truncated, or lacks a picture or a sound track.
+        UserError: If the file is absent, not a media file, truncated, or lacks a picture or a sound track.
     """
     clip, _ = inspect_clip(source, fps, sample_rate_hz, size, require_audio)
     samples = round(clip.video.shape[0] * sample_rate_hz / fps)
@@ -167,7 +168,7 @@ def inspect_clip(
             audio, start_s = _decode_sound(container.streams.audio[0], container, sample_rate_hz, times_s[0])
             stored_hz = container.streams.audio[0].rate
         elif require_audio:
-            raise ValueError(_no_sound(name))
+            raise UserError(_no_sound(name))
     spacing_s = (times_s[-1] - times_s[0]) / max(1, len(times_s) - 1)
     even = times_s[0] + spacing_s * np.arange(len(times_s))
     info = MediaInfo(
@@ -188,11 +189,11 @@ def read_audio(source: Source, sample_rate_hz: int = 16_000) -> Tensor:
     In a file with pictures, time 0 is the first picture, as in ``read_clip``; otherwise the first sample.
 
     Raises:
-        ValueError: If the file is absent, not a media file, truncated or without sound.
+        UserError: If the file is absent, not a media file, truncated or without sound.
     """
     with _opened(source) as container:
         if not container.streams.audio:
-            raise ValueError(_no_sound(_name(source)))
+            raise UserError(_no_sound(_name(source)))
         pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
         origin_s = None
         if pictures and pictures[0].start_time is not None and pictures[0].time_base is not None:
@@ -214,14 +215,14 @@ def _is_cover(stream: av.video.VideoStream) -> bool:
 
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[av.container.InputContainer]:
-    """Opens a file or bytes; FFmpeg's errors become a ValueError with one sentence."""
+    """Opens a file or bytes; FFmpeg's errors become a UserError with one sentence."""
     name = _name(source)
     if not isinstance(source, bytes) and not Path(source).is_file():
-        raise ValueError(f"{name} is not there; give the path of an existing media file")
+        raise UserError(f"{name} is not there; give the path of an existing media file")
     with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
         head = file.read(12)
         if head[4:8] == b"ftyp" and not _boxes_are_whole(file):
-            raise ValueError(f"{name} is truncated: its end is missing; make or copy it again")
+            raise UserError(f"{name} is truncated: its end is missing; make or copy it again")
     opened = False
     try:
         with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
@@ -229,8 +230,8 @@ def _opened(source: Source) -> Iterator[av.container.InputContainer]:
             yield container
     except (av.error.FFmpegError, IndexError) as error:
         if opened:
-            raise ValueError(f"{name} is truncated or damaged ({error}); make or copy it again") from error
-        raise ValueError(f"{name} is not a media file that FFmpeg can read") from error
+            raise UserError(f"{name} is truncated or damaged ({error}); make or copy it again") from error
+        raise UserError(f"{name} is not a media file that FFmpeg can read") from error
 
 
 def _boxes_are_whole(file: IO[bytes]) -> bool:
@@ -250,7 +251,7 @@ def _picture_track(container: av.container.InputContainer, name: str) -> av.vide
         if not _is_cover(stream):
             stream.thread_type = "AUTO"
             return stream
-    raise ValueError(f"{name} has no picture track; give a video file")
+    raise UserError(f"{name} has no picture track; give a video file")
 
 
 def _decode_pictures(
@@ -348,7 +349,7 @@ def _audio_frame(samples: np.ndarray, sample_format: str, sample_rate_hz: int) -
 
 def _encode_sound(audio: Tensor, sample_rate_hz: int, container_format: str, codec: str) -> bytes:
     if not audio.numel():
-        raise ValueError("a sound file needs at least one sample")
+        raise UserError("a sound file needs at least one sample")
     whole = np.clip(np.round(_samples(audio) * 32768), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container_format) as container:
