@@ -254,6 +254,7 @@ def iterate_shard(url: str | Path) -> Iterator[dict[str, Any]]:
             or is named by a ``pipe:`` or any other scheme.
     """
     count = 0
+    pending = None  # a sample is whole once the next one begins, or once the tar has ended as it should
     with _open_shard(url) as file:
         stream = _Counted(file)
         try:
@@ -262,13 +263,17 @@ def iterate_shard(url: str | Path) -> Iterator[dict[str, Any]]:
                 forbidden = _PICKLES.intersection(part for suffix in sample for part in suffix.split("."))
                 if forbidden:
                     raise UserError(f"{url}: sample {sample['__key__']} holds a pickle (.{min(forbidden)}); not read")
-                yield sample
-                count += 1
+                if pending is not None:
+                    yield pending
+                    count += 1
+                pending = sample
             stream.drain()
         except (tarfile.TarError, EOFError, OSError) as error:
             raise _truncated(url, count) from error
         if stream.tail.strip(b"\0") or len(stream.tail) < _END_OF_TAR:
             raise _truncated(url, count)
+    if pending is not None:
+        yield pending
 
 
 def _truncated(url: str | Path, count: int) -> UserError:
