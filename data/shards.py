@@ -254,7 +254,7 @@ def iterate_shard(url: str | Path) -> Iterator[dict[str, Any]]:
             or is named by a ``pipe:`` or any other scheme.
     """
     count = 0
-    pending = None  # a sample is whole once the next one begins, or once the tar has ended as it should
+    pending = None  # known to be whole when more of the tar is read, or when the tar has ended as it should
     with _open_shard(url) as file:
         stream = _Counted(file)
         try:
@@ -267,9 +267,12 @@ def iterate_shard(url: str | Path) -> Iterator[dict[str, Any]]:
                     yield pending
                     count += 1
                 pending = sample
-            stream.drain()
         except (tarfile.TarError, EOFError, OSError) as error:
+            if pending is not None:
+                yield pending
+                count += 1
             raise _truncated(url, count) from error
+        stream.drain()
         if stream.tail.strip(b"\0") or len(stream.tail) < _END_OF_TAR:
             raise _truncated(url, count)
     if pending is not None:
