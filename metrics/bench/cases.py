@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harmony_lit.errors import UserError, nearest
+
 CATEGORIES = ("ambient", "speech", "complex")
 """The three subsets of Harmony-Bench."""
 
@@ -48,17 +50,17 @@ def read_cases(table: Path | str) -> list[BenchCase]:
     """Reads a table of cases; files in it are relative to the table.
 
     Raises:
-        ValueError: If there is no such table, or a line is not a case; the message names the line.
+        UserError: If there is no such table, or a line is not a case; the message names the line.
     """
     table = Path(table)
     if not table.is_file():
-        raise ValueError(f"no table of cases at {table}; it is a .jsonl file with one case a line")
+        raise UserError(f"no table of cases at {table}; it is a .jsonl file with one case a line")
     cases: list[BenchCase] = []
     for number, line in enumerate(table.read_text().splitlines(), start=1):
         if line.strip():
             cases.append(_parse(line, f"{table}:{number}", table.parent))
     if repeated := sorted({c.key for c in cases if sum(d.key == c.key for d in cases) > 1}):
-        raise ValueError(f"{table}: keys must be unique, but {', '.join(repeated)} occurs more than once")
+        raise UserError(f"{table}: keys must be unique, but {', '.join(repeated)} occurs more than once")
     return cases
 
 
@@ -81,13 +83,13 @@ def balanced(cases: Sequence[BenchCase], per_category: int) -> list[BenchCase]:
     """The first ``per_category`` cases of each category, category by category.
 
     Raises:
-        ValueError: If a category has fewer.
+        UserError: If a category has fewer.
     """
     chosen = []
     for category in CATEGORIES:
         members = [c for c in cases if c.category == category]
         if len(members) < per_category:
-            raise ValueError(f"{per_category} {category} cases are asked for, and there are {len(members)}")
+            raise UserError(f"{per_category} {category} cases are asked for, and there are {len(members)}")
         chosen += members[:per_category]
     return chosen
 
@@ -96,17 +98,17 @@ def _parse(line: str, place: str, folder: Path) -> BenchCase:
     try:
         values = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not a JSON object ({error.msg} at column {error.colno})") from None
+        raise UserError(f"{place}: not a JSON object ({error.msg} at column {error.colno})") from None
     names = {f.name for f in dataclasses.fields(BenchCase)}
     if not isinstance(values, dict) or not {"key", "category"} <= values.keys():
-        raise ValueError(f"{place}: a case is a JSON object with at least `key` and `category`")
+        raise UserError(f"{place}: a case is a JSON object with at least `key` and `category`")
     if unknown := sorted(values.keys() - names):
-        raise ValueError(f"{place}: unknown field {unknown[0]!r}; a case has {', '.join(sorted(names))}")
+        raise UserError(f"{place}: unknown field {unknown[0]!r}.{nearest(unknown[0], names)}")
     if values["category"] not in CATEGORIES:
-        raise ValueError(f"{place}: category must be one of {', '.join(CATEGORIES)}, not {values['category']!r}")
+        raise UserError(f"{place}: category must be one of {', '.join(CATEGORIES)}, not {values['category']!r}")
     for name in _FILES:
         if values.get(name):
             values[name] = str(folder / values[name])
             if not Path(values[name]).is_file():
-                raise ValueError(f"{place}: {name} names {values[name]}, which does not exist")
+                raise UserError(f"{place}: {name} names {values[name]}, which does not exist")
     return BenchCase(**values)

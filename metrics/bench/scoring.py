@@ -1,0 +1,132 @@
+"""Clips in, scores out: here or in worker processes, each clip decoded once for all the metrics."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from jsonargparse import ArgumentParser
+
+from data.media import read_audio, read_clip
+from harmony_lit.containers import Clip
+from harmony_lit.errors import UserError
+from metrics.base import ClipMetric, Measure, Trace
+from metrics.bench.cases import BenchCase
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One clip's numbers by measure key, and what was seen and heard in it."""
+
+    values: Mapping[str, float]
+    trace: Trace | None
+
+
+def build_metrics(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, ClipMetric]:
+    """Instantiates metrics named as ``{name: {"class_path": ..., "init_args": {...}}}``.
+
+    Raises:
+        UserError: If a class or an argument of one does not exist; the message names the path in the YAML.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    metrics = {}
+    for name, spec in specs.items():
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--metric", type=ClipMetric)
+        try:
+            metrics[name] = parser.instantiate_classes(parser.parse_object({"metric": dict(spec)})).metric
+        except Exception as error:
+            raise UserError(f"bench.metrics.{name}: {error}") from error
+    measures_of(metrics)
+    return metrics
+
+
+def measures_of(metrics: Mapping[str, ClipMetric]) -> tuple[Measure, ...]:
+    """All measures, in order.
+
+    Raises:
+        UserError: If two metrics report the same name.
+    """
+    measures = [measure for metric in metrics.values() for measure in metric.measures]
+    keys = [measure.key for measure in measures]
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        raise UserError(f"bench.metrics: two metrics report {', '.join(repeated)}; keep one of them")
+    return tuple(measures)
+
+
+def score_clip(case: BenchCase, clip: Clip, metrics: Mapping[str, ClipMetric], trace: bool = False) -> Scored:
+    """All metrics on one clip; with ``trace``, the curves of the first metric that has any."""
+    values: dict[str, float] = {}
+    for metric in metrics.values():
+        values.update(metric.measure(clip, case))
+    traces = (metric.trace(clip) for metric in metrics.values()) if trace else ()
+    return Scored(values, next((t for t in traces if t is not None), None))
+
+
+def read_scored_clip(path: Path) -> Clip:
+    """The clip at ``path`` as it is scored: pictures of the mp4, and the lossless ``.flac`` beside it if there is one."""
+    lossless = path.with_suffix(".flac")
+    clip = read_clip(path, require_audio=not lossless.is_file())
+    if not lossless.is_file():
+        return clip
+    heard = read_audio(lossless, clip.sample_rate_hz)[: clip.audio.numel()]
+    audio = torch.zeros_like(clip.audio)
+    audio[: heard.numel()] = heard
+    return Clip(clip.video, audio, clip.fps, clip.sample_rate_hz)
+
+
+class Scorer:
+    """Scores files of clips, in ``workers`` processes that load the metrics once, or here if there are none."""
+
+    def __init__(self, metrics: Mapping[str, ClipMetric], pool: ProcessPoolExecutor | None = None) -> None:
+        self.metrics = metrics
+        self.pool = pool
+
+    @classmethod
+    @contextmanager
+    def start(cls, metrics: Mapping[str, ClipMetric], workers: int = 2) -> Iterator[Scorer]:
+        """A scorer with its processes, which begin to load at once and end with the block."""
+        if workers == 0:
+            yield cls(metrics)
+            return
+        # Not forked: a child of a process whose OpenMP threads have run may hang.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _prepare, (dict(metrics),)) as pool:
+            for _ in range(workers):
+                pool.submit(_ready)
+            yield cls(metrics, pool)
+
+    def score(
+        self, jobs: Sequence[tuple[BenchCase, Path, bool]], progress: Callable[[Iterable], Iterable] = iter
+    ) -> list[Scored]:
+        """Scores (case, mp4, whether to trace) in order; ``progress`` wraps the results as they come."""
+        if self.pool is None:
+            results: Iterable[Scored] = (score_clip(c, read_scored_clip(p), self.metrics, t) for c, p, t in jobs)
+        else:
+            results = self.pool.map(_score_job, jobs, chunksize=4)
+        return list(progress(results))
+
+
+_WORKER_METRICS: dict[str, ClipMetric] = {}
+
+
+def _prepare(metrics: dict[str, ClipMetric]) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _WORKER_METRICS.update(metrics)
+
+
+def _ready() -> None:
+    """Makes a worker start; the pool starts none before its first task."""
+
+
+def _score_job(job: tuple[BenchCase, Path, bool]) -> Scored:
+    case, path, trace = job
+    return score_clip(case, read_scored_clip(path), _WORKER_METRICS, trace)
