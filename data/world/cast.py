@@ -80,6 +80,7 @@ class Speaker:
         pitch: espeak-ng's pitch, 0..99.
         pitch_range: espeak-ng's pitch range, 0..99; 0 is monotone.
         metallic: Level of the comb filter that makes a robot.
+        pitch_hz: Median fundamental of the voice as it comes out.
         skin: Colour of the face.
         hair: Colour of the hair, or of what stands in for it.
         hair_name: That colour in a word.
@@ -92,6 +93,7 @@ class Speaker:
     pitch: int
     pitch_range: int
     metallic: float
+    pitch_hz: float
     skin: Colour
     hair: Colour
     hair_name: str
@@ -100,19 +102,19 @@ class Speaker:
 
 SPEAKERS: dict[str, Speaker] = {
     "man": Speaker(
-        "a man with a blue cap", "a low man voice", "en-us+m3", 42, 25, 0.0,
+        "a man with a blue cap", "a low man voice", "en-us+m3", 42, 25, 0.0, 86.0,
         (244, 194, 152), (40, 92, 214), "blue", (60, 140, 84),
     ),
     "woman": Speaker(
-        "a woman with black hair", "a warm woman voice", "en-us+f2", 68, 25, 0.0,
+        "a woman with black hair", "a warm woman voice", "en-us+f2", 68, 25, 0.0, 210.0,
         (164, 104, 70), (48, 36, 56), "black", (196, 120, 220),
     ),
     "girl": Speaker(
-        "a girl with red hair", "a high child voice", "en-us+f5", 99, 25, 0.0,
+        "a girl with red hair", "a high child voice", "en-us+f5", 99, 25, 0.0, 333.0,
         (255, 222, 198), (232, 84, 34), "red", (70, 150, 230),
     ),
     "robot": Speaker(
-        "a robot with a grey head", "a buzzing robot voice", "en-us+m2", 74, 0, 0.75,
+        "a robot with a grey head", "a buzzing robot voice", "en-us+m2", 74, 0, 0.75, 123.0,
         (172, 184, 196), (96, 108, 124), "grey", (96, 108, 124),
     ),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from data.world.stage import AMBIENT_STAGE, COMPLEX_STAGE
 from harmony_lit.containers import Annotation, Clip
 
 SPEECH_LEVEL = {"speech": 0.65, "complex": 0.4}
-_SPEECH_START_S = (0.08, 0.4)
+_SPEECH_STARTS_S = 0.08  # at the earliest
 _REFERENCE_S = (1.0, 1.6)
 _CLOSING_S = 0.04  # speech ends at least this long before the clip
 
@@ -102,9 +102,11 @@ def _add_speech(
     """Lets somebody talk in ``scene`` and ``track``; returns other words of the same voice as reference."""
     name = _choose(rng, SPEAKERS)
     speaker = SPEAKERS[name]
-    start_s = float(rng.uniform(*_SPEECH_START_S))
     words = [str(word) for word in rng.choice(DIGITS, size=int(rng.integers(2, 4)), replace=False)]
-    utterance = _fitting(name, words, config.duration_s - start_s - _CLOSING_S, config.sample_rate_hz)
+    longest_s = config.duration_s - _SPEECH_STARTS_S - _CLOSING_S
+    utterance = _fitting(name, words, longest_s, config.sample_rate_hz)
+    spare_s = longest_s - len(utterance.audio) / config.sample_rate_hz
+    start_s = _SPEECH_STARTS_S + float(rng.uniform(0, spare_s))
     level = SPEECH_LEVEL[category]
     add_at(track, level * utterance.audio, start_s, config.sample_rate_hz)
     mouth = mouth_curve(utterance, start_s, config.frames, config.fps, config.sample_rate_hz)

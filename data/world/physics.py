@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-FIRST_IMPACT_S = (0.15, 0.6)
+FIRST_IMPACT_S = (0.12, 0.85)
 LAST_IMPACT_BEFORE_END_S = 0.12
 
 

@@ -37,7 +37,7 @@ class StageLayout:
     gap_s: tuple[float, float]
 
 
-AMBIENT_STAGE = StageLayout(x=0.5, ground=0.95, scale=1.0, star=0.42, gravity=3.5, gap_s=(0.44, 1.05))
+AMBIENT_STAGE = StageLayout(x=0.5, ground=0.95, scale=1.0, star=0.42, gravity=3.0, gap_s=(0.5, 1.2))
 COMPLEX_STAGE = StageLayout(x=0.745, ground=0.95, scale=0.69, star=0.28, gravity=3.2, gap_s=(0.6, 1.2))
 
 
