@@ -142,7 +142,7 @@ class LatentManifest(_Manifest):
     """
 
     kind = "latents"
-    remedy = "encode the clips with `harmony data encode SHARDS {folder}`"
+    remedy = "encode the clips with `harmony data encode SHARDS {folder} EXPERIMENT`"
     fingerprints: dict[str, str]
     source: str
     geometry: dict[str, Any]

@@ -201,6 +201,12 @@ def read_audio(source: Source, sample_rate_hz: int = 16_000) -> Tensor:
         return _decode_sound(container.streams.audio[0], container, sample_rate_hz, origin_s)[0]
 
 
+def probe_audio_rate(source: Source) -> int | None:
+    """Samples per second of the sound as stored; None without a sound track."""
+    with _opened(source) as container:
+        return container.streams.audio[0].rate if container.streams.audio else None
+
+
 def _name(source: Source) -> str:
     return "the given bytes" if isinstance(source, bytes) else str(source)
 
