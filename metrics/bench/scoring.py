@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def score_clip(case: BenchCase, clip: Clip, metrics: Mapping[str, ClipMetric], t
 
 
 def read_scored_clip(path: Path) -> Clip:
-    """The clip at ``path`` as it is scored: pictures of the mp4, and the lossless ``.flac`` beside it if there is one."""
+    """The clip at ``path`` as it is scored: pictures of the mp4, sound of the ``.flac`` beside it if there is one."""
     lossless = path.with_suffix(".flac")
     clip = read_clip(path, require_audio=not lossless.is_file())
     if not lossless.is_file():
@@ -103,15 +103,13 @@ class Scorer:
                 pool.submit(_ready)
             yield cls(metrics, pool)
 
-    def score(
-        self, jobs: Sequence[tuple[BenchCase, Path, bool]], progress: Callable[[Iterable], Iterable] = iter
-    ) -> list[Scored]:
-        """Scores (case, mp4, whether to trace) in order; ``progress`` wraps the results as they come."""
-        if self.pool is None:
-            results: Iterable[Scored] = (score_clip(c, read_scored_clip(p), self.metrics, t) for c, p, t in jobs)
-        else:
-            results = self.pool.map(_score_job, jobs, chunksize=4)
-        return list(progress(results))
+    def score(self, jobs: Sequence[tuple[BenchCase, Path, bool]]) -> Iterator[Scored]:
+        """Scores (case, mp4, whether to trace), in order, as they are done."""
+        if self.pool is not None:
+            yield from self.pool.map(_score_job, jobs, chunksize=4)
+            return
+        for case, path, trace in jobs:
+            yield score_clip(case, read_scored_clip(path), self.metrics, trace)
 
 
 _WORKER_METRICS: dict[str, ClipMetric] = {}

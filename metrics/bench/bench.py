@@ -1,0 +1,150 @@
+"""A whole bench: which cases, variants and metrics; makes the clips that are missing and scores all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harmony_lit.containers import Clip
+from harmony_lit.errors import UserError
+from harmony_lit.experiment.phases import phase
+from metrics.base import ClipMetric, Trace
+from metrics.bench.cases import BenchCase, balanced, read_cases
+from metrics.bench.clips import ClipFolder
+from metrics.bench.from_shards import cases_from_shards
+from metrics.bench.progress import Advance, progress_bar
+from metrics.bench.results import BenchResults, VariantResult
+from metrics.bench.scoring import Scored, Scorer, measures_of
+from metrics.bench.studio import Studio
+from metrics.bench.variants import Variant
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a bench found.
+
+    Attributes:
+        results: The scores.
+        traces: Variant to case key to what was seen and heard.
+        notes: Variant to means of what was measured while its clips were made (``psnr_db`` ...).
+    """
+
+    results: BenchResults
+    traces: Mapping[str, Mapping[str, Trace]]
+    notes: Mapping[str, Mapping[str, float]]
+
+
+class Bench:
+    """What ``harmony bench`` measures: which cases, which variants of clips, which metrics.
+
+    Args:
+        metrics: Metrics by name, in the order of the tables.
+        variants: Variants by name, in the order in which they are made and shown.
+        clips: Folder of clip shards whose held-out split gives the cases.
+        cases: Table of cases (``.jsonl``), instead of ``clips``.
+        split: Split of ``clips``.
+        per_category: Cases of each category.
+        batch_size: Clips sampled at once; changes nothing but speed and memory.
+        workers: Processes that score; 0 scores in this one.
+
+    Raises:
+        UserError: If a value cannot be, or two metrics report the same name.
+    """
+
+    def __init__(
+        self,
+        metrics: dict[str, ClipMetric],
+        variants: dict[str, Variant],
+        clips: str | None = None,
+        cases: str | None = None,
+        split: str = "test",
+        per_category: int = 20,
+        batch_size: int = 20,
+        workers: int = 2,
+    ) -> None:
+        if (clips is None) == (cases is None):
+            raise UserError("bench: give either `clips`, a folder of clip shards, or `cases`, a table of cases")
+        if per_category < 1 or batch_size < 1 or workers < 0:
+            raise UserError("bench: per_category and batch_size must be at least 1, workers at least 0")
+        self.measures = measures_of(metrics)
+        self.metrics, self.variants = metrics, variants
+        self.clips, self.table, self.split, self.per_category = clips, cases, split, per_category
+        self.batch_size, self.workers = batch_size, workers
+
+    def read_cases(self, folder: Path) -> list[BenchCase]:
+        """The cases; the files of those that come from clip shards are laid out in ``folder``."""
+        if self.table is not None:
+            return balanced(read_cases(self.table), self.per_category)
+        assert self.clips is not None
+        return cases_from_shards(self.clips, folder, self.per_category, self.split)
+
+    def run(self, run: Path | str, studio: Studio, info: Mapping[str, Any]) -> Findings:
+        """Makes what is missing under ``RUN/bench/VARIANT`` and scores all clips.
+
+        A bench that was interrupted goes on where it was: clips made with the same settings are kept.
+
+        Args:
+            run: The run folder.
+            studio: The means to make clips.
+            info: Where the clips come from, for the results.
+        """
+        bench = Path(run) / "bench"
+        with phase(run, "bench_sample"):
+            cases = self.read_cases(bench / "cases")
+            folders = {name: make_missing(name, self.variants[name], studio, bench, cases) for name in self.variants}
+        with phase(run, "bench_score"):
+            scored = self._score(cases, folders)
+        variants, traces, notes = {}, {}, {}
+        for name, folder in folders.items():
+            variant, found = self.variants[name], scored[name]
+            variants[name] = VariantResult(
+                name=name,
+                about=variant.about,
+                role=variant.role,
+                clips={key: f"bench/{name}/{key}.mp4" for key in found},
+                scores={key: dict(one.values) for key, one in found.items()},
+                settings=variant.facts(studio),
+            )
+            traces[name] = {key: one.trace for key, one in found.items() if one.trace is not None}
+            notes[name] = folder.mean_notes()
+        return Findings(BenchResults(self.measures, tuple(cases), variants, dict(info)), traces, notes)
+
+    def _score(self, cases: Sequence[BenchCase], folders: Mapping[str, ClipFolder]) -> dict[str, dict[str, Scored]]:
+        traced = {name for name, variant in self.variants.items() if variant.role != "control"}
+        jobs = [
+            (name, case, folder.video(case))
+            for name, folder in folders.items()
+            for case in cases
+            if not folder.missing([case])
+        ]
+        scored: dict[str, dict[str, Scored]] = {name: {} for name in folders}
+        with Scorer.start(self.metrics, self.workers) as scorer, progress_bar("scoring", len(jobs)) as advance:
+            results = scorer.score([(case, path, name in traced) for name, case, path in jobs])
+            for (name, case, _), result in zip(jobs, results, strict=True):
+                scored[name][case.key] = result
+                advance(1)
+        return scored
+
+
+def make_missing(name: str, variant: Variant, studio: Studio, bench: Path, cases: Sequence[BenchCase]) -> ClipFolder:
+    """Makes the clips of a variant that are not in its folder yet."""
+    folder = ClipFolder(bench / name, variant.settings(studio, bench))
+    missing = folder.missing(cases)
+    if not missing:
+        return folder
+    with progress_bar(name, len(missing)) as advance:
+        _make(variant, studio, bench, folder, cases if variant.together else missing, advance)
+    return folder
+
+
+def _make(
+    variant: Variant, studio: Studio, bench: Path, folder: ClipFolder, cases: Sequence[BenchCase], advance: Advance
+) -> None:
+    for made in variant.make(studio, bench, cases, advance):
+        if isinstance(made.clip, Clip):
+            folder.write(made.case, made.clip, made.notes)
+        else:
+            folder.copy(made.case, made.clip)
+        folder.save()

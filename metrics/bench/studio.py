@@ -1,0 +1,70 @@
+"""The means to make clips for a bench: a system, a model and a sampler, and cases turned into prompts for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from data.media import read_audio
+from harmony_lit.errors import UserError
+from harmony_lit.guidance import Denoiser
+from harmony_lit.sampling import Prompt, Sampler
+from harmony_lit.system import System
+from metrics.bench.cases import BenchCase
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The means to make clips.
+
+    Attributes:
+        system: Geometry, codecs and encoders.
+        denoise: The model.
+        sampler: Steps, shifts and solver; a variant may bring its own guidance.
+        weights: Digest of the model's weights.
+        frames: Pixel frames of a clip.
+        height: Rows of a frame.
+        width: Columns of a frame.
+        batch_size: Clips sampled at once.
+        device: Where the model runs.
+    """
+
+    system: System
+    denoise: Denoiser
+    sampler: Sampler
+    weights: str = ""
+    frames: int = 61
+    height: int = 64
+    width: int = 64
+    batch_size: int = 16
+    device: str = "cpu"
+
+    def prompt(self, case: BenchCase) -> Prompt:
+        """What a case asks for, its files read.
+
+        Raises:
+            UserError: If the reference image has another size than the clip.
+        """
+        image = None
+        if case.reference_image:
+            pixels = np.asarray(Image.open(case.reference_image).convert("RGB"))
+            if pixels.shape[:2] != (self.height, self.width):
+                raise UserError(f"{case.reference_image} must have {self.height} rows and {self.width} columns")
+            image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+        reference = None
+        if case.reference_audio:
+            reference = read_audio(case.reference_audio, self.system.geometry.sample_rate_hz)
+        return Prompt(
+            video_caption=case.video_caption,
+            audio_caption=case.audio_caption,
+            transcript=case.transcript,
+            image=image,
+            reference_audio=reference,
+            seed=case.seed,
+            frames=self.frames,
+            height=self.height,
+            width=self.width,
+        )
