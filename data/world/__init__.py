@@ -2,5 +2,6 @@
 
 from data.world.clips import make_clip
 from data.world.config import CATEGORIES, SPLITS, Split, WorldConfig, WorldSample
+from data.world.generate import generate
 
-__all__ = ["CATEGORIES", "SPLITS", "Split", "WorldConfig", "WorldSample", "make_clip"]
+__all__ = ["CATEGORIES", "SPLITS", "Split", "WorldConfig", "WorldSample", "generate", "make_clip"]

@@ -17,6 +17,7 @@ from data.world.sounds import add_at, strike_track
 from data.world.speech import Utterance, speak
 from data.world.stage import AMBIENT_STAGE, COMPLEX_STAGE
 from harmony_lit.containers import Annotation, Clip
+from harmony_lit.errors import UserError
 
 SPEECH_LEVEL = {"speech": 0.65, "complex": 0.4}
 _SPEECH_STARTS_S = 0.08  # at the earliest
@@ -33,13 +34,12 @@ def make_clip(index: int, split: Split, config: WorldConfig) -> WorldSample:
         config: The world.
 
     Raises:
-        ValueError: If ``split`` is unknown or ``index`` negative.
-        ModuleNotFoundError: If espeakng-loader is not installed.
+        UserError: If ``split`` is unknown or ``index`` negative, or espeakng-loader is not installed.
     """
     if split not in SPLITS:
-        raise ValueError(f"a world has the splits {', '.join(SPLITS)}, not {split!r}")
+        raise UserError(f"a world has the splits {', '.join(SPLITS)}, not {split!r}")
     if index < 0:
-        raise ValueError(f"clip indices start at 0, not {index}")
+        raise UserError(f"clip indices start at 0, not {index}")
     rng = np.random.default_rng([config.seed, SPLITS.index(split), index])
     category = CATEGORIES[index % len(CATEGORIES)]
     scene = SceneFrames(background=_choose(rng, BACKGROUNDS))

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from harmony_lit.containers import Annotation, Clip
+from harmony_lit.errors import UserError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -26,7 +27,7 @@ class WorldConfig:
         sample_rate_hz: Audio samples per second.
 
     Raises:
-        ValueError: If a value cannot make a clip.
+        UserError: If a value cannot make a clip.
     """
 
     seed: int = 0
@@ -37,17 +38,15 @@ class WorldConfig:
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 32:
-            raise ValueError(f"world size must be a positive multiple of 32 pixels, not {self.size}")
+            raise UserError(f"world size must be a positive multiple of 32 pixels, not {self.size}")
         if self.frames < 1 or (self.frames - 1) % 4:
-            raise ValueError(f"world frames must be 1 + 4k (such as 61), not {self.frames}")
+            raise UserError(f"world frames must be 1 + 4k (such as 61), not {self.frames}")
         if self.fps <= 0:
-            raise ValueError(f"world fps must be positive, not {self.fps}")
+            raise UserError(f"world fps must be positive, not {self.fps}")
         if self.sample_rate_hz < 8_000:
-            raise ValueError(
-                f"world sample_rate_hz must be at least 8000 to hold the sounds, not {self.sample_rate_hz}"
-            )
+            raise UserError(f"world sample_rate_hz must be at least 8000 to hold the sounds, not {self.sample_rate_hz}")
         if self.duration_s < 1.5:
-            raise ValueError(
+            raise UserError(
                 f"world clips must last at least 1.5 s to hold an event, not {self.duration_s:.2f} s: "
                 "raise frames or lower fps"
             )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter, resample_poly
 
 from data.world.cast import DIGITS, SPEAKERS, Speaker
+from harmony_lit.errors import UserError
 
 WORD_GAP_S = 0.12
 _WORDS_PER_MINUTE = 150
@@ -67,7 +68,7 @@ class _Espeak:
         try:
             import espeakng_loader
         except ImportError as error:
-            raise ModuleNotFoundError(
+            raise UserError(
                 "the world's speech needs espeak-ng (GPL-3.0): install it with `pip install 'harmony-lit[world]'`"
             ) from error
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -125,7 +126,7 @@ def speak_word(speaker: str, word: str, sample_rate_hz: int) -> Utterance:
     """One digit by one speaker, without the silence around it.
 
     Raises:
-        ModuleNotFoundError: If espeakng-loader is not installed.
+        UserError: If espeakng-loader is not installed.
     """
     samples, events, native_rate_hz = _spoken_words()[speaker, word]
     ends = [*(start for start, _ in events[1:]), len(samples)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import librosa
+import librosa.filters
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
@@ -35,7 +36,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Strikes:
-    """The strikes of a clip: ``times_s`` (E,), ``levels`` (E,) relative to the world's, and what sounds, if any does."""
+    """Strikes of a clip: ``times_s`` (E,), ``levels`` (E,) relative to the world's, and what is struck, if any is."""
 
     times_s: Array
     levels: Array
@@ -148,7 +149,7 @@ def _templates(sample_rate_hz: int) -> _Templates:
 
 
 def _score(added: Array, onset: Array) -> Array:
-    """How much of a strike with spectrum ``onset`` (M,) begins at each frame of ``added`` (N, M): (N,), 1 for all of it.
+    """How much of a strike with spectrum ``onset`` (M,) begins in each frame of ``added`` (N, M): (N,).
 
     A strike raises all its strong bands at once and little else; speech raises some of them, and others beside. So the
     level is that of the weakest strong bands (their 20th percentile), times the cosine of the two spectra.
