@@ -1,0 +1,1 @@
+"""The ``harmony`` command, the roof under which all rooms meet."""

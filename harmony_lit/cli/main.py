@@ -1,0 +1,42 @@
+"""``harmony``: one command, each subcommand in a file of its own.
+
+Subcommands import what they need when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from harmony_lit.cli import bench, config, data, fit, sample
+from harmony_lit.cli.guard import guarded
+
+EPILOG = """\
+from nothing to a report:
+  harmony data world runs/quickstart/clips --clips 1200
+  harmony data encode runs/quickstart/clips runs/quickstart/latents --experiment quickstart
+  harmony fit quickstart
+  harmony sample runs/quickstart --prompt "a wooden ball bounces" -o ball.mp4
+  harmony bench runs/quickstart
+
+exit codes: 0 done, 1 failed, 2 a mistake in what was asked for, 130 interrupted
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the console command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="harmony",
+        description="Joint audio-video generation: make data, train, sample and measure.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for room in (data, config, fit, sample, bench):
+        room.register(commands)
+    arguments = parser.parse_args(argv)
+    return guarded(lambda: arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
