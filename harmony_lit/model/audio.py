@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from harmony_lit.containers import AudioLatents, Conditions, length_mask
 from harmony_lit.model.layers import (
     Attention,
+    KeyValue,
     attention,
     feed_forward,
     mask_bias,
@@ -76,13 +77,27 @@ class Stream(nn.Module):
         return [(state + self.modulation[:, None]).unbind(2) for state in states]
 
 
+class ReadOnlyStream(nn.Module):
+    """The text stream of the last block: it is attended to, but its own update would be read by nobody."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.attn = KeyValue(dim, heads)
+        self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+
+    def modulations(self, *states: Tensor) -> list[tuple[Tensor, ...]]:
+        """Shift and scale, each (B, 1, D), for each state (B, 1, 6, D)."""
+        return [(state[:, :, :2] + self.modulation[:, None]).unbind(2) for state in states]
+
+
 class AudioBlock(nn.Module):
     """One MM-DiT block in two halves, so that the interaction can stand between attention and feed-forward."""
 
-    def __init__(self, dim: int, ffn_dim: int, heads: int) -> None:
+    def __init__(self, dim: int, ffn_dim: int, heads: int, last: bool = False) -> None:
         super().__init__()
         self.latents = Stream(dim, ffn_dim, heads)
-        self.text = Stream(dim, ffn_dim, heads)
+        self.text = ReadOnlyStream(dim, heads) if last else Stream(dim, ffn_dim, heads)
 
     def attend(self, x: AudioTokens, state: AudioState) -> AudioTokens:
         """Joint self-attention over [reference ; noisy ; transcript ; caption]."""
@@ -92,20 +107,26 @@ class AudioBlock(nn.Module):
         latents = _modulate_parts(self.latents.norm1(x.latents), r, clean[:2], noisy[:2])
         words = modulate(self.text.norm1(x.text), *text[:2])
 
-        streams = ((self.latents.attn, latents), (self.text.attn, words))
-        q = torch.cat([attn.project_q(y) for attn, y in streams], dim=2)
-        kv = [attn.project_kv(y) for attn, y in streams]
+        kv = [self.latents.attn.project_kv(latents), self.text.attn.project_kv(words)]
         k, v = (torch.cat(parts, dim=2) for parts in zip(*kv, strict=True))
-        y = merge_heads(attention(rotate(q, state.rotation), rotate(k, state.rotation), v, state.bias))
-        latents = _gate_parts(self.latents.attn.o(y[:, :length]), r, clean[2], noisy[2])
-        return AudioTokens(x.latents + latents, x.text + self.text.attn.o(y[:, length:]) * text[2])
+        q = self.latents.attn.project_q(latents)
+        if isinstance(self.text, Stream):
+            q = torch.cat([q, self.text.attn.project_q(words)], dim=2)
+        q, k = rotate(q, state.rotation[:, :, : q.shape[2]]), rotate(k, state.rotation)
+        y = merge_heads(attention(q, k, v, state.bias))
+        update = _gate_parts(self.latents.attn.o(y[:, :length]), r, clean[2], noisy[2])
+        if isinstance(self.text, Stream):
+            return AudioTokens(x.latents + update, x.text + self.text.attn.o(y[:, length:]) * text[2])
+        return AudioTokens(x.latents + update, x.text)
 
     def feed_forward(self, x: AudioTokens, state: AudioState) -> AudioTokens:
         """Each stream through its own feed-forward."""
         clean, noisy = self.latents.modulations(state.clean, state.noisy)
-        (text,) = self.text.modulations(state.noisy)
         y = self.latents.ffn(_modulate_parts(self.latents.norm2(x.latents), state.reference, clean[3:5], noisy[3:5]))
         latents = x.latents + _gate_parts(y, state.reference, clean[5], noisy[5])
+        if not isinstance(self.text, Stream):
+            return AudioTokens(latents, x.text)
+        (text,) = self.text.modulations(state.noisy)
         return AudioTokens(latents, x.text + self.text.ffn(modulate(self.text.norm2(x.text), *text[3:5])) * text[5])
 
 
@@ -156,7 +177,9 @@ class AudioTower(nn.Module):
         )
         self.time_embedding = nn.Sequential(nn.Linear(freq_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        self.blocks = nn.ModuleList(AudioBlock(width, ffn_width, heads) for _ in range(dims.depth))
+        self.blocks = nn.ModuleList(
+            AudioBlock(width, ffn_width, heads, last=layer == dims.depth - 1) for layer in range(dims.depth)
+        )
         self.head = Head(width, dims.channels)
 
     def embed(self, latents: AudioLatents, t: Tensor, conditions: Conditions) -> tuple[AudioTokens, AudioState]:

@@ -94,7 +94,7 @@ class DualBranchDiT(nn.Module):
             tokens = audio_block.attend(tokens, audio_state)
             reference, noisy = tokens.latents[:, :r], tokens.latents[:, r:]
             to_video, to_audio = self.interaction(layer, x, noisy, plan)
-            if self.style is not None and style_plan is not None:
+            if self.style is not None and style_plan is not None and layer < self.depth - 1:
                 reference = reference + self.style(layer, reference, x, style_plan)
             x = x + to_video
             tokens = AudioTokens(torch.cat([reference, noisy + to_audio], dim=1), tokens.text)

@@ -6,6 +6,7 @@ Shape legend: B batch, N heads, L tokens, D width, E head width.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +44,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Te
     if q.device.type == "cpu" and max(q.shape[2], k.shape[2]) <= PLAIN_ATTENTION_MAX_TOKENS:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         if bias is not None:
-            scores = scores + bias
+            scores = scores + bias.to(scores.dtype)
         return scores.softmax(dim=-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
 
@@ -58,6 +59,28 @@ def merge_heads(x: Tensor) -> Tensor:
     return rearrange(x, "b n l e -> b l (n e)")
 
 
+class _FusedRMSNorm(torch.autograd.Function):
+    """RMS norm for CPUs, where PyTorch's own is composed of many small kernels and its backward several times slower."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        values = x.float()
+        rms = torch.linalg.vector_norm(values, dim=-1, keepdim=True) * x.shape[-1] ** -0.5
+        inverse = rms.square_().add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, inverse)
+        return (values * inverse).mul_(weight).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None]:
+        x, weight, inverse = ctx.saved_tensors
+        grad = grads[0].float()
+        unit = x.float() * inverse
+        grad_weight = (grad * unit).flatten(0, -2).sum(dim=0)
+        grad = grad * weight
+        projection = (grad * unit).mean(dim=-1, keepdim=True)
+        return grad.sub_(unit.mul_(projection)).mul_(inverse).to(x.dtype), grad_weight, None
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm over the last axis with a learned gain, computed in fp32 and returned in x's dtype."""
 
@@ -68,23 +91,37 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
+        if x.device.type == "cpu":
+            y: Tensor = _FusedRMSNorm.apply(x, self.weight, self.eps)
+            return y
         return F.rms_norm(x.float(), (x.shape[-1],), self.weight, self.eps).to(x.dtype)
 
 
-class Attention(nn.Module):
-    """Query, key, value and output projections with QK RMS norm over the whole width (Wan's names and layout)."""
+class KeyValue(nn.Module):
+    """Key and value projections with RMS norm of the keys over the whole width (Wan's names and layout)."""
 
-    def __init__(self, dim: int, heads: int, kv_dim: int | None = None, zero_init: bool = False) -> None:
+    def __init__(self, dim: int, heads: int, source_dim: int | None = None) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"width {dim} is not a multiple of heads {heads}")
         self.heads = heads
+        self.k = nn.Linear(source_dim or dim, dim)
+        self.v = nn.Linear(source_dim or dim, dim)
+        self.norm_k = RMSNorm(dim)
+
+    def project_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, L, Ds) -> normalised keys and values, each (B, N, L, E)."""
+        return split_heads(self.norm_k(self.k(x)), self.heads), split_heads(self.v(x), self.heads)
+
+
+class Attention(KeyValue):
+    """Adds queries, with their norm, and the output projection."""
+
+    def __init__(self, dim: int, heads: int, source_dim: int | None = None, zero_init: bool = False) -> None:
+        super().__init__(dim, heads, source_dim)
         self.q = nn.Linear(dim, dim)
-        self.k = nn.Linear(kv_dim or dim, dim)
-        self.v = nn.Linear(kv_dim or dim, dim)
         self.o = nn.Linear(dim, dim)
         self.norm_q = RMSNorm(dim)
-        self.norm_k = RMSNorm(dim)
         if zero_init:
             nn.init.zeros_(self.o.weight)
             nn.init.zeros_(self.o.bias)
@@ -93,12 +130,8 @@ class Attention(nn.Module):
         """(B, L, D) -> normalised queries (B, N, L, E)."""
         return split_heads(self.norm_q(self.q(x)), self.heads)
 
-    def project_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, L, Dkv) -> normalised keys and values, each (B, N, L, E)."""
-        return split_heads(self.norm_k(self.k(x)), self.heads), split_heads(self.v(x), self.heads)
-
     def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """Attention of x (B, L, D) to ``context`` (B, Lk, Dkv), or to itself, without rotary positions."""
+        """Attention of x (B, L, D) to ``context`` (B, Lk, Ds), or to itself, without rotary positions."""
         k, v = self.project_kv(x if context is None else context)
         return self.o(merge_heads(attention(self.project_q(x), k, v, bias)))
 

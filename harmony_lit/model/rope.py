@@ -1,7 +1,7 @@
 """Rotary position embedding at real-valued positions (one, or three axes for video).
 
-Shape legend: B batch, N heads, L tokens, E head width. A rotation is a pair (cos, sin), each (B or 1, 1, L, E / 2),
-that turns neighbouring pairs of channels, as Wan does.
+Shape legend: B batch, N heads, L tokens, E head width. A rotation is a complex tensor (B or 1, 1, L, E / 2) of unit
+numbers that turn neighbouring pairs of channels, as Wan does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-Rotation = tuple[Tensor, Tensor]
+Rotation = Tensor
 
 
 def angles(positions: Tensor, dim: int, theta: float = 10_000.0) -> Tensor:
@@ -23,14 +23,13 @@ def angles(positions: Tensor, dim: int, theta: float = 10_000.0) -> Tensor:
 def rotation(*axes: Tensor) -> Rotation:
     """Joins the angles of one or more axes (each (B or 1, L, dim_i / 2)) into a rotation."""
     joined = torch.cat(axes, dim=-1)[:, None]
-    return joined.cos().float(), joined.sin().float()
+    return torch.polar(torch.ones_like(joined), joined).to(torch.complex64)
 
 
 def rotate(x: Tensor, by: Rotation) -> Tensor:
     """Turns x (B, N, L, E) by ``by``; the result has x's dtype."""
-    cos, sin = by
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * by).flatten(-2).to(x.dtype)
 
 
 def video_axes(head_dim: int) -> tuple[int, int, int]:

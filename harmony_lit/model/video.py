@@ -136,9 +136,7 @@ class VideoTower(nn.Module):
         # The patch convolution as a matrix product: on CPU and GPU faster than Conv3d with kernel = stride.
         weight = self.patch_embedding.weight.flatten(1)
         pt, ph, pw = self.dims.patch
-        patches = rearrange(
-            latents.x, "b c (t pt) (h ph) (w pw) -> b t (h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw
-        )
+        patches = rearrange(latents.x, "b c (t pt) (h ph) (w pw) -> b t (h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
         x = nn.functional.linear(patches, weight, self.patch_embedding.bias)
         frames, rows, cols = latents.x.shape[2] // pt, latents.x.shape[3] // ph, latents.x.shape[4] // pw
         time = self.time_embedding(sinusoidal_embedding(t * 1000, self.freq_dim).to(self._dtype))

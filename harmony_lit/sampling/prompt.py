@@ -76,9 +76,7 @@ def build_request(system: System, prompts: Sequence[Prompt]) -> SampleRequest:
         torch.zeros(len(prompts), channels, int(video_lengths.max()), rows, cols), video_lengths, ragged
     )
     audio_channels = system.audio_codec.channels
-    audio = AudioLatents(
-        torch.zeros(len(prompts), audio_channels, int(audio_lengths.max())), audio_lengths, ragged
-    )
+    audio = AudioLatents(torch.zeros(len(prompts), audio_channels, int(audio_lengths.max())), audio_lengths, ragged)
     static = video.x.clone()
     image = video.x[:, :, 0].clone()
     for row, prompt in enumerate(prompts):

@@ -77,7 +77,7 @@ class CrossModalAttention(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.source_norm = nn.LayerNorm(source_dim, eps=1e-6)
-        self.attn = Attention(dim, heads, kv_dim=source_dim, zero_init=True)
+        self.attn = Attention(dim, heads, source_dim, zero_init=True)
 
     def forward(self, target: Tensor, source: Tensor, direction: Direction) -> Tensor:
         """Update of target (B, Lq, D) from source (B, Lk, Ds): (B, Lq, D)."""

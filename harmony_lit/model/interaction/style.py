@@ -12,7 +12,9 @@ from harmony_lit.model.layers import mask_bias
 
 
 class GlobalStyle(nn.Module):
-    """One cross-attention from the reference latents to all video tokens at every layer.
+    """One cross-attention from the reference latents to all video tokens at every layer but the last.
+
+    What the last layer would add to the reference is read by nobody: only the noisy part is predicted from.
 
     Args:
         dims: Passed by the model.
@@ -21,7 +23,7 @@ class GlobalStyle(nn.Module):
     def __init__(self, dims: InteractionDims) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            CrossModalAttention(dims.audio_width, dims.video_width, dims.heads) for _ in range(dims.depth)
+            CrossModalAttention(dims.audio_width, dims.video_width, dims.heads) for _ in range(dims.depth - 1)
         )
 
     def plan(self, timeline: Timeline, tokens_per_frame: int) -> Direction:
