@@ -16,7 +16,8 @@ from itertools import pairwise
 import cv2
 import librosa
 import numpy as np
-from librosa import onset
+from librosa.onset import onset_detect
+from librosa.onset import onset_strength as librosa_onset_strength
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,7 +48,7 @@ def flow_magnitude(video: Tensor) -> NDArray[np.float64]:
 def onset_strength(audio: Tensor, sample_rate_hz: int) -> NDArray[np.float32]:
     """Librosa's onset strength of ``audio`` (S,), one value every 512 samples at 22.05 kHz."""
     samples = librosa.resample(audio.numpy(), orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ)
-    return onset.onset_strength(y=samples, sr=SAMPLE_RATE_HZ)
+    return librosa_onset_strength(y=samples, sr=SAMPLE_RATE_HZ)
 
 
 def visual_peaks_s(flow: NDArray[np.float64], fps: float) -> NDArray[np.float64]:
@@ -58,7 +59,7 @@ def visual_peaks_s(flow: NDArray[np.float64], fps: float) -> NDArray[np.float64]
 
 def audible_peaks_s(strength: NDArray[np.float32]) -> NDArray[np.float64]:
     """Times in seconds of the onsets in an onset strength."""
-    onsets = onset.onset_detect(onset_envelope=strength, sr=SAMPLE_RATE_HZ)
+    onsets = onset_detect(onset_envelope=strength, sr=SAMPLE_RATE_HZ)
     return np.asarray(librosa.frames_to_time(onsets, sr=SAMPLE_RATE_HZ), dtype=np.float64)
 
 

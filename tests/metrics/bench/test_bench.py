@@ -1,0 +1,122 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from data.media import read_audio, read_clip
+from harmony_lit.errors import UserError
+from harmony_lit.guidance import NoGuidance, SyncCFG
+from metrics.av_align import AVAlign
+from metrics.bench.bench import Bench
+from metrics.bench.run import bench_run
+from metrics.bench.results import BenchResults
+from metrics.bench.variants import CodecRoundTrip, GroundTruth, Sampled, Shuffled, derangement
+
+VARIANTS = ("ground_truth", "codec_roundtrip", "no_guidance", "sync_cfg", "shuffled")
+
+
+def make_bench(clip_shards, per_category=2, workers=0, **changed):
+    variants = {
+        "ground_truth": GroundTruth(),
+        "codec_roundtrip": CodecRoundTrip(),
+        "no_guidance": Sampled(NoGuidance()),
+        "sync_cfg": Sampled(SyncCFG()),
+        "shuffled": Shuffled("sync_cfg"),
+    }
+    metrics = {"av_align": AVAlign()}
+    return Bench(metrics, {**variants, **changed}, str(clip_shards), per_category=per_category, workers=workers)
+
+
+@pytest.fixture
+def benched(tmp_path, clip_shards, studio):
+    results = bench_run(tmp_path, make_bench(clip_shards), studio, parameters=1234)
+    return tmp_path, results
+
+
+def test_a_bench_writes_clips_results_summary_and_report(benched):
+    run, results = benched
+    assert tuple(results.variants) == VARIANTS
+    summary = json.loads((run / "summary.json").read_text())
+    assert list(summary) == ["wall_s", "parameters", "codec", "bench"]
+    assert summary["parameters"] == 1234 and summary["wall_s"]["total"] > 0
+    assert tuple(summary["bench"]) == VARIANTS and "av_align" in summary["bench"]["ground_truth"]
+    assert summary["codec"]["psnr_db"] > 5 and set(summary["codec"]["av_align"]) == {"truth", "round_trip"}
+    assert BenchResults.load(run / "bench/results.json").table() == results.table()
+    page = (run / "report.html").read_text()
+    for name in VARIANTS:
+        for case in results.cases:
+            assert (run / "bench" / name / f"{case.key}.mp4").is_file()
+    assert 'src="bench/sync_cfg/test-000.mp4"' in page and "http://" not in page.replace("http://www.w3.org", "")
+    assert list((run / "tb/bench").glob("events*"))
+
+
+def test_every_category_has_cases_with_and_without_a_first_frame(benched):
+    _, results = benched
+    for category in ("ambient", "speech", "complex"):
+        given = [case.reference_image is not None for case in results.cases if case.category == category]
+        assert given == [True, False]
+    assert [case.seed for case in results.cases] == list(range(6))
+
+
+def test_shuffled_takes_its_sound_from_another_clip(benched):
+    run, results = benched
+    for seen, heard in derangement(results.cases):
+        assert seen.key != heard.key and seen.category == heard.category
+        shuffled = run / "bench/shuffled" / f"{seen.key}.mp4"
+        sound = read_audio(run / "bench/sync_cfg" / f"{heard.key}.flac")
+        assert torch.equal(read_audio(shuffled.with_suffix(".flac")), sound)
+        picture = read_clip(run / "bench/sync_cfg" / f"{seen.key}.mp4").video.float()
+        assert (read_clip(shuffled).video.float() - picture).abs().mean() < 6
+
+
+def test_the_truth_is_taken_over_byte_by_byte(benched):
+    run, results = benched
+    for case in results.cases:
+        for suffix in ("mp4", "flac"):
+            copied, given = (run / "bench" / f / f"{case.key}.{suffix}" for f in ("ground_truth", "cases"))
+            assert copied.read_bytes() == given.read_bytes()
+
+
+def test_a_bench_that_lost_clips_makes_only_those_again(benched, clip_shards, studio):
+    run, results = benched
+    before = {path: path.read_bytes() for path in (run / "bench").rglob("*.mp4")}
+    (run / "bench/no_guidance/test-000.mp4").unlink()
+    calls = studio.denoise.calls
+    again = bench_run(run, make_bench(clip_shards), studio, parameters=1234)
+    assert studio.denoise.calls - calls == studio.sampler.steps
+    assert {path: path.read_bytes() for path in (run / "bench").rglob("*.mp4")} == before
+    assert again.table() == results.table()
+
+
+def test_other_weights_or_guidance_make_the_clips_anew(benched, clip_shards, studio):
+    run, _ = benched
+    calls = studio.denoise.calls
+    changed = make_bench(clip_shards, sync_cfg=Sampled(SyncCFG(video_scale=5)))
+    bench_run(run, changed, studio, parameters=1234)
+    assert studio.denoise.calls - calls == 6 * 2 * 3
+    calls = studio.denoise.calls
+    bench_run(run, changed, dataclasses.replace(studio, weights="w1"), parameters=1234)
+    assert studio.denoise.calls - calls == 6 * 2 * (1 + 3)
+
+
+def test_scores_do_not_depend_on_the_workers(benched, clip_shards, studio):
+    run, results = benched
+    again = bench_run(run, make_bench(clip_shards, workers=2), studio, parameters=1234)
+    assert {n: v.scores for n, v in again.variants.items()} == {n: v.scores for n, v in results.variants.items()}
+
+
+def test_too_few_clips_of_a_category_are_told(tmp_path, clip_shards, studio):
+    with pytest.raises(UserError, match="only 4 ambient, 4 speech, 4 complex"):
+        bench_run(tmp_path, make_bench(clip_shards, per_category=5), studio, parameters=1)
+
+
+def test_two_metrics_of_one_name_are_refused(clip_shards):
+    with pytest.raises(UserError, match="av_align"):
+        Bench({"a": AVAlign(), "b": AVAlign()}, {}, str(clip_shards))
+
+
+def test_shuffled_needs_the_variant_that_it_shuffles(tmp_path, clip_shards, studio):
+    bench = Bench({"a": AVAlign()}, {"shuffled": Shuffled("sync_cfg")}, str(clip_shards), per_category=1, workers=0)
+    with pytest.raises(UserError, match="sync_cfg"):
+        bench.run(tmp_path, studio, {})
