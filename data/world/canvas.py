@@ -25,7 +25,7 @@ class Canvas:
 
     def __init__(self, size: int, pixels: NDArray[np.uint8] | None = None) -> None:
         self.size = size
-        self.scale = size * max(2, 256 // size)
+        self.scale = 2 * size if size > 96 else 4 * size
         self.pixels = np.full((self.scale, self.scale, 3), 255, np.uint8) if pixels is None else pixels
 
     def copy(self) -> Self:
@@ -63,7 +63,11 @@ class Canvas:
 
     def picture(self) -> NDArray[np.uint8]:
         """(size, size, 3) uint8."""
-        return cv2.resize(self.pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        pixels = self.pixels
+        while pixels.shape[0] >= 2 * self.size:  # OpenCV has a fast path for halving, none for quarters
+            half = pixels.shape[0] // 2
+            pixels = cv2.resize(pixels, (half, half), interpolation=cv2.INTER_AREA)
+        return pixels
 
     def _fixed(self, points: NDArray[np.float64] | Sequence[tuple[float, float]]) -> NDArray[np.int32]:
         scaled = np.asarray(points, np.float64) * (self.scale << _FRACTION_BITS)

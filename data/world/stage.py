@@ -12,7 +12,7 @@ from data.world.canvas import Canvas
 from data.world.cast import BALL, INK, MATERIALS, STAR, STAR_CORE, Colour, Thing
 
 # Size of the star in each frame from the impact on, and how the target is squeezed meanwhile.
-STAR_FRAMES = (1.0, 0.88, 0.66, 0.4)
+STAR_FRAMES = (1.0, 0.93, 0.8, 0.6)
 SQUASH_FRAMES = (0.72, 0.8, 0.92)
 
 

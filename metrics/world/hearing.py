@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import librosa
-import librosa.filters
 import numpy as np
+from librosa.filters import mel as mel_filters
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
@@ -213,7 +213,7 @@ def _without_strikes(magnitudes: Array, strikes: Strikes, sample_rate_hz: int) -
 
 @cache
 def _mel_filters(sample_rate_hz: int) -> NDArray[np.float32]:
-    return librosa.filters.mel(sr=sample_rate_hz, n_fft=_window(sample_rate_hz), n_mels=_BANDS, fmin=50.0, norm=None)
+    return mel_filters(sr=sample_rate_hz, n_fft=_window(sample_rate_hz), n_mels=_BANDS, fmin=50.0, norm=None)
 
 
 def _window(sample_rate_hz: int) -> int:
