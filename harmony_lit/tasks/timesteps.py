@@ -73,19 +73,20 @@ class TimestepSampler(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class SharedTimesteps:
     """One t for both modalities, then each modality's shift.
 
     Args:
-        distribution: Of t before the shift.
+        distribution: Of t before the shift; uniform if not given.
         video_shift: Shift of the video's sigma (the paper's 5).
         audio_shift: Shift of the audio's sigma.
     """
 
-    distribution: TimeDistribution = Uniform()
-    video_shift: float = 5.0
-    audio_shift: float = 5.0
+    def __init__(
+        self, distribution: TimeDistribution | None = None, video_shift: float = 5.0, audio_shift: float = 5.0
+    ) -> None:
+        self.distribution: TimeDistribution = distribution or Uniform()
+        self.video_shift, self.audio_shift = video_shift, audio_shift
 
     def __call__(self, size: int, generator: Generator) -> Timesteps:
         """See ``TimestepSampler``."""
@@ -93,19 +94,20 @@ class SharedTimesteps:
         return Timesteps(shift_time(t, self.video_shift), shift_time(t, self.audio_shift))
 
 
-@dataclass(frozen=True)
 class IndependentTimesteps:
     """A t of its own for each modality, then each modality's shift.
 
     Args:
-        distribution: Of t before the shift.
+        distribution: Of t before the shift; uniform if not given.
         video_shift: Shift of the video's sigma.
         audio_shift: Shift of the audio's sigma.
     """
 
-    distribution: TimeDistribution = Uniform()
-    video_shift: float = 5.0
-    audio_shift: float = 5.0
+    def __init__(
+        self, distribution: TimeDistribution | None = None, video_shift: float = 5.0, audio_shift: float = 5.0
+    ) -> None:
+        self.distribution: TimeDistribution = distribution or Uniform()
+        self.video_shift, self.audio_shift = video_shift, audio_shift
 
     def __call__(self, size: int, generator: Generator) -> Timesteps:
         """See ``TimestepSampler``."""
