@@ -33,7 +33,7 @@ def add_clip(writer: SummaryWriter, tag: str, clip: Clip, step: int) -> None:
     picture = Summary.Image(height=1, width=_WIDTH, colorspace=3, encoded_image_string=data)
     summary = Summary(value=[Summary.Value(tag=f"{tag}/video", image=picture)])
     writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]
-    spectrogram = draw_spectrogram(clip.audio, clip.sample_rate_hz, 4 * _WIDTH, 4 * _SPECTRUM_HEIGHT)
+    spectrogram = draw_spectrogram(clip.audio, clip.sample_rate_hz, 2 * _WIDTH, 2 * _SPECTRUM_HEIGHT)
     writer.add_image(f"{tag}/spectrogram", spectrogram, step, dataformats="HWC")
     writer.add_audio(f"{tag}/audio", clip.audio[None], step, sample_rate=clip.sample_rate_hz)
 

@@ -11,7 +11,7 @@ from data.shards import ClipShardWriter, encode_sample
 from harmony_lit.containers import Annotation, Clip, Prediction
 from harmony_lit.encoders.hashing import HashTextEncoder
 from harmony_lit.geometry import Geometry
-from harmony_lit.guidance import NoGuidance, SyncCFG
+from harmony_lit.guidance import NoGuidance
 from harmony_lit.sampling import Sampler
 from harmony_lit.system import System
 from metrics.bench.cases import CATEGORIES
@@ -88,8 +88,7 @@ def clip_shards(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def studio():
+def make_studio() -> Studio:
     return Studio(
         system=System(Geometry(patch=(1, 1, 1)), PoolingCodec(), FoldingCodec(), HashTextEncoder()),
         denoise=CountingDenoiser(),
@@ -103,5 +102,10 @@ def studio():
 
 
 @pytest.fixture
-def sync_cfg():
-    return SyncCFG()
+def studio():
+    return make_studio()
+
+
+@pytest.fixture(scope="session")
+def studio_factory():
+    return make_studio

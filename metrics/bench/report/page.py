@@ -23,7 +23,6 @@ from metrics.bench.report.training import StageCurves, read_training, smoothed
 from metrics.bench.results import OVERALL, BenchResults
 
 TITLES = {"codec_roundtrip": "Codec round trip", "sync_cfg": "SyncCFG", "av_align": "AV-Align"}
-LOSS_PREFIX = "train/loss"
 
 _ACRONYMS = {"f1": "F1", "cfg": "CFG", "wer": "WER"}
 
@@ -154,10 +153,14 @@ def _card(
 
 def _charts(stage: StageCurves) -> list[tuple[str, str, Markup, list[str]]]:
     """(stage, what, picture, legend): one chart of losses per stage and, where there are any, of bench scores."""
+    losses = {tag: curve for tag, curve in stage.family("train").items() if tag == "loss" or "/" in tag}
     charts = []
-    for what, prefix, weight in (("training loss", LOSS_PREFIX, 0.8), ("bench scores at validation", "bench/", 0.0)):
-        curves = {name: smoothed(curve, weight) for name, curve in stage.family(prefix).items()}
-        curves = dict(list(curves.items())[:8])
+    for what, family, weight in (
+        ("training loss", losses, 0.9),
+        ("held-out loss", stage.family("val"), 0.0),
+        ("bench scores at validation", stage.family("bench"), 0.0),
+    ):
+        curves = {name.replace("/", " · "): smoothed(curve, weight) for name, curve in list(family.items())[:8]}
         if curves:
             charts.append((stage.stage, what, Markup(curves_svg(curves, f"{stage.stage}: {what}")), list(curves)))
     return charts

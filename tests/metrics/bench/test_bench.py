@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ from harmony_lit.errors import UserError
 from harmony_lit.guidance import NoGuidance, SyncCFG
 from metrics.av_align import AVAlign
 from metrics.bench.bench import Bench
-from metrics.bench.run import bench_run
 from metrics.bench.results import BenchResults
+from metrics.bench.run import bench_run
+from metrics.bench.scoring import Scorer
 from metrics.bench.variants import CodecRoundTrip, GroundTruth, Sampled, Shuffled, derangement
 
 VARIANTS = ("ground_truth", "codec_roundtrip", "no_guidance", "sync_cfg", "shuffled")
@@ -28,10 +30,16 @@ def make_bench(clip_shards, per_category=2, workers=0, **changed):
     return Bench(metrics, {**variants, **changed}, str(clip_shards), per_category=per_category, workers=workers)
 
 
+@pytest.fixture(scope="module")
+def benched(tmp_path_factory, clip_shards, studio_factory):
+    run = tmp_path_factory.mktemp("run")
+    return run, bench_run(run, make_bench(clip_shards), studio_factory(), parameters=1234)
+
+
 @pytest.fixture
-def benched(tmp_path, clip_shards, studio):
-    results = bench_run(tmp_path, make_bench(clip_shards), studio, parameters=1234)
-    return tmp_path, results
+def copied(tmp_path, benched):
+    shutil.copytree(benched[0], tmp_path / "run")
+    return tmp_path / "run", benched[1]
 
 
 def test_a_bench_writes_clips_results_summary_and_report(benched):
@@ -39,15 +47,19 @@ def test_a_bench_writes_clips_results_summary_and_report(benched):
     assert tuple(results.variants) == VARIANTS
     summary = json.loads((run / "summary.json").read_text())
     assert list(summary) == ["wall_s", "parameters", "codec", "bench"]
-    assert summary["parameters"] == 1234 and summary["wall_s"]["total"] > 0
-    assert tuple(summary["bench"]) == VARIANTS and "av_align" in summary["bench"]["ground_truth"]
-    assert summary["codec"]["psnr_db"] > 5 and set(summary["codec"]["av_align"]) == {"truth", "round_trip"}
+    assert summary["parameters"] == 1234
+    assert summary["wall_s"]["total"] > 0
+    assert tuple(summary["bench"]) == VARIANTS
+    assert "av_align" in summary["bench"]["ground_truth"]
+    assert summary["codec"]["psnr_db"] > 5
+    assert set(summary["codec"]["av_align"]) == {"truth", "round_trip"}
     assert BenchResults.load(run / "bench/results.json").table() == results.table()
     page = (run / "report.html").read_text()
     for name in VARIANTS:
         for case in results.cases:
             assert (run / "bench" / name / f"{case.key}.mp4").is_file()
-    assert 'src="bench/sync_cfg/test-000.mp4"' in page and "http://" not in page.replace("http://www.w3.org", "")
+    assert 'src="bench/sync_cfg/test-000.mp4"' in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
     assert list((run / "tb/bench").glob("events*"))
 
 
@@ -62,7 +74,8 @@ def test_every_category_has_cases_with_and_without_a_first_frame(benched):
 def test_shuffled_takes_its_sound_from_another_clip(benched):
     run, results = benched
     for seen, heard in derangement(results.cases):
-        assert seen.key != heard.key and seen.category == heard.category
+        assert seen.key != heard.key
+        assert seen.category == heard.category
         shuffled = run / "bench/shuffled" / f"{seen.key}.mp4"
         sound = read_audio(run / "bench/sync_cfg" / f"{heard.key}.flac")
         assert torch.equal(read_audio(shuffled.with_suffix(".flac")), sound)
@@ -78,8 +91,8 @@ def test_the_truth_is_taken_over_byte_by_byte(benched):
             assert copied.read_bytes() == given.read_bytes()
 
 
-def test_a_bench_that_lost_clips_makes_only_those_again(benched, clip_shards, studio):
-    run, results = benched
+def test_a_bench_that_lost_clips_makes_only_those_again(copied, clip_shards, studio):
+    run, results = copied
     before = {path: path.read_bytes() for path in (run / "bench").rglob("*.mp4")}
     (run / "bench/no_guidance/test-000.mp4").unlink()
     calls = studio.denoise.calls
@@ -89,21 +102,23 @@ def test_a_bench_that_lost_clips_makes_only_those_again(benched, clip_shards, st
     assert again.table() == results.table()
 
 
-def test_other_weights_or_guidance_make_the_clips_anew(benched, clip_shards, studio):
-    run, _ = benched
+def test_other_weights_or_guidance_make_the_clips_anew(copied, clip_shards, studio):
+    run, _ = copied
     calls = studio.denoise.calls
     changed = make_bench(clip_shards, sync_cfg=Sampled(SyncCFG(video_scale=5)))
-    bench_run(run, changed, studio, parameters=1234)
+    changed.run(run, studio, {})
     assert studio.denoise.calls - calls == 6 * 2 * 3
     calls = studio.denoise.calls
-    bench_run(run, changed, dataclasses.replace(studio, weights="w1"), parameters=1234)
+    changed.run(run, dataclasses.replace(studio, weights="w1"), {})
     assert studio.denoise.calls - calls == 6 * 2 * (1 + 3)
 
 
-def test_scores_do_not_depend_on_the_workers(benched, clip_shards, studio):
+def test_scores_do_not_depend_on_the_workers(benched):
     run, results = benched
-    again = bench_run(run, make_bench(clip_shards, workers=2), studio, parameters=1234)
-    assert {n: v.scores for n, v in again.variants.items()} == {n: v.scores for n, v in results.variants.items()}
+    jobs = [(case, run / "bench/ground_truth" / f"{case.key}.mp4", False) for case in results.cases]
+    with Scorer.start({"av_align": AVAlign()}, workers=1) as scorer:
+        found = {case.key: scored.values for (case, *_), scored in zip(jobs, scorer.score(jobs), strict=True)}
+    assert found == results.variants["ground_truth"].scores
 
 
 def test_too_few_clips_of_a_category_are_told(tmp_path, clip_shards, studio):
