@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
+from harmony_lit.errors import UserError
 from harmony_lit.experiment.atomic import write_json
+from harmony_lit.experiment.load import build, load_run
 from harmony_lit.experiment.phases import phase, wall_seconds
 from metrics.bench.bench import Bench, Findings
 from metrics.bench.report import write_report
 from metrics.bench.report.page import measure_title, title
 from metrics.bench.results import BenchResults
 from metrics.bench.scoring import read_scored_clip
-from metrics.bench.studio import Studio
+from metrics.bench.studio import Studio, autocast
 from metrics.summary_media import add_clip
 
 _LOGGED_PER_SUBSET = 1
 
 
-def bench_run(
+def bench_run(path: Path | str, stage: str | None = None, overrides: Sequence[str] = ()) -> BenchResults:
+    """Measures a trained run as its experiment says under ``bench``, and prints the table.
+
+    Args:
+        path: The run folder, or a stage's folder or a checkpoint in it.
+        stage: Whose weights to take; by default the last stage that has any.
+        overrides: Changes to ``bench`` and ``sampling``, as ``bench.init_args.per_category=4``.
+
+    Raises:
+        UserError: If there is no trained run, or its experiment does not say what to measure.
+    """
+    loaded = load_run(path, stage, list(overrides))
+    config = loaded.experiment.config
+    if "bench" not in config:
+        raise UserError(f"{loaded.run.config} has no `bench`; extend base/bench.yaml and run `harmony fit` again")
+    bench: Bench = build(config["bench"], "bench")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = loaded.module.network.to(device)
+    assert isinstance(network, torch.nn.Module)
+    precision = str(config["stages"][loaded.stage]["trainer"].get("precision", "32-true"))
+    frames, height, width = loaded.clip_size()
+    studio = Studio(
+        system=loaded.system,
+        denoise=autocast(network, precision, device),
+        sampler=loaded.sampler(),
+        weights=f"{loaded.digest()} {precision}",
+        frames=frames,
+        height=height,
+        width=width,
+        batch_size=bench.batch_size,
+        device=device,
+    )
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    info = {**_start(loaded.run.path), "stage": loaded.stage, "precision": precision, "seed": config["seed"]}
+    results = measure_run(loaded.run.path, bench, studio, parameters, info, config)
+    print_results(results)
+    return results
+
+
+def measure_run(
     run: Path | str,
     bench: Bench,
     studio: Studio,
@@ -106,6 +149,18 @@ def print_results(results: BenchResults) -> None:
             cells.append(f"[bold]{text}[/]" if results.best(measure) == name else text)
         table.add_row(title(name), *cells, style="" if variant.role == "model" else "dim")
     Console().print(table)
+
+
+def _start(run: Path) -> dict[str, Any]:
+    """Version, commit and time of the run's last start."""
+    log = run / "version.json"
+    if not log.is_file():
+        return {}
+    last = json.loads(log.read_text())["starts"][-1]
+    git = last.get("git") or {}
+    commit = f"{git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else None
+    facts = {"version": last.get("harmony-lit"), "commit": commit, "torch": last.get("torch"), "started": last["time"]}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _facts(results: BenchResults, studio: Studio, parameters: int, wall_s: Mapping[str, float]) -> dict[str, str]:

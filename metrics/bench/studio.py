@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from data.media import read_audio
+from harmony_lit.containers import Prediction
 from harmony_lit.errors import UserError
 from harmony_lit.guidance import Denoiser
 from harmony_lit.sampling import Prompt, Sampler
 from harmony_lit.system import System
 from metrics.bench.cases import BenchCase
+
+
+def autocast(denoise: Denoiser, precision: str, device: str) -> Denoiser:
+    """``denoise`` in the precision that Lightning's ``precision`` trained in: bf16 autocast, or fp32.
+
+    On CPU, bf16 matrix products run several times faster than fp32.
+    """
+    if "bf16" not in precision:
+        return denoise
+
+    def cast(*inputs: Any) -> Prediction:
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            return denoise(*inputs)
+
+    return cast
 
 
 @dataclass(frozen=True)

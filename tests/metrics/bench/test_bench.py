@@ -11,7 +11,7 @@ from harmony_lit.guidance import NoGuidance, SyncCFG
 from metrics.av_align import AVAlign
 from metrics.bench.bench import Bench
 from metrics.bench.results import BenchResults
-from metrics.bench.run import bench_run
+from metrics.bench.run import measure_run
 from metrics.bench.scoring import Scorer
 from metrics.bench.variants import CodecRoundTrip, GroundTruth, Sampled, Shuffled, derangement
 
@@ -33,7 +33,7 @@ def make_bench(clip_shards, per_category=2, workers=0, **changed):
 @pytest.fixture(scope="module")
 def benched(tmp_path_factory, clip_shards, studio_factory):
     run = tmp_path_factory.mktemp("run")
-    return run, bench_run(run, make_bench(clip_shards), studio_factory(), parameters=1234)
+    return run, measure_run(run, make_bench(clip_shards), studio_factory(), parameters=1234)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_bench_that_lost_clips_makes_only_those_again(copied, clip_shards, stu
     before = {path: path.read_bytes() for path in (run / "bench").rglob("*.mp4")}
     (run / "bench/no_guidance/test-000.mp4").unlink()
     calls = studio.denoise.calls
-    again = bench_run(run, make_bench(clip_shards), studio, parameters=1234)
+    again = measure_run(run, make_bench(clip_shards), studio, parameters=1234)
     assert studio.denoise.calls - calls == studio.sampler.steps
     assert {path: path.read_bytes() for path in (run / "bench").rglob("*.mp4")} == before
     assert again.table() == results.table()
@@ -123,7 +123,7 @@ def test_scores_do_not_depend_on_the_workers(benched):
 
 def test_too_few_clips_of_a_category_are_told(tmp_path, clip_shards, studio):
     with pytest.raises(UserError, match="only 4 ambient, 4 speech, 4 complex"):
-        bench_run(tmp_path, make_bench(clip_shards, per_category=5), studio, parameters=1)
+        measure_run(tmp_path, make_bench(clip_shards, per_category=5), studio, parameters=1)
 
 
 def test_two_metrics_of_one_name_are_refused(clip_shards):
