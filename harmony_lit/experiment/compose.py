@@ -25,6 +25,7 @@ TOP_LEVEL = {
     "seed": "seed of everything random",
     "run_dir": "folder of the run; runs/NAME if not given",
     "paths": "where clips and latents lie",
+    "clip": "frames, height and width of the clips that are sampled",
     "system": "geometry, codecs and text encoder",
     "network": "the model, shared by all stages",
     "fit": "what every stage has in common",
@@ -142,12 +143,24 @@ def _expand(tree: Tree) -> Tree:
             raise UserError(f"stages.{name}: write a mapping of settings, or null to leave the stage out")
         merged = merge(common, stage, f"stages.{name}")
         _known(merged, STAGE_KEYS, f"stages.{name}.")
-        trainer = merged.get("trainer") or {}
-        for key in NAMED_LISTS:
-            if isinstance(trainer.get(key), dict):
-                trainer[key] = {entry: node for entry, node in trainer[key].items() if node is not None}
         expanded["stages"][str(name)] = merged
-    return expanded
+    return without_removed(expanded)
+
+
+def without_removed(value: Any, named: bool = True) -> Any:
+    """Drops the null entries of mappings of named parts (callbacks, tasks, metrics ...): null takes a part out.
+
+    Such a mapping holds nodes with a ``class_path`` and nulls, nothing else. Among the arguments of a class
+    (``init_args``) a null is a value like any other.
+    """
+    if isinstance(value, list):
+        return [without_removed(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    given = [inner for inner in value.values() if inner is not None]
+    if named and given and all(isinstance(inner, dict) and "class_path" in inner for inner in given):
+        value = {key: inner for key, inner in value.items() if inner is not None}
+    return {key: without_removed(inner, named=key != "init_args") for key, inner in value.items()}
 
 
 def _resolve(tree: Tree, path: Path) -> Tree:

@@ -5,8 +5,8 @@ Shape legend: B batch.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -14,16 +14,17 @@ from torch import Generator, Tensor
 from harmony_lit.flow import shift_time
 
 
-class TimeDistribution(Protocol):
+# Base classes rather than protocols: jsonargparse takes a protocol with __call__ for a function that makes a Tensor.
+class TimeDistribution(ABC):
     """Draws t in (0, 1) before the shift."""
 
+    @abstractmethod
     def __call__(self, size: int, generator: Generator) -> Tensor:
         """(size,) on the generator's device."""
-        ...
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(TimeDistribution):
     """t ~ U(0, 1); stratified over the batch, which lowers the variance of the loss at no cost."""
 
     stratified: bool = False
@@ -38,7 +39,7 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class LogitNormal:
+class LogitNormal(TimeDistribution):
     """sigmoid of a normal (Stable Diffusion 3): more samples where prediction is hard.
 
     Args:
@@ -65,15 +66,15 @@ class Timesteps:
     audio: Tensor
 
 
-class TimestepSampler(Protocol):
+class TimestepSampler(ABC):
     """Draws the sigmas of a batch."""
 
+    @abstractmethod
     def __call__(self, size: int, generator: Generator) -> Timesteps:
         """Sigmas of ``size`` samples."""
-        ...
 
 
-class SharedTimesteps:
+class SharedTimesteps(TimestepSampler):
     """One t for both modalities, then each modality's shift.
 
     Args:
@@ -94,7 +95,7 @@ class SharedTimesteps:
         return Timesteps(shift_time(t, self.video_shift), shift_time(t, self.audio_shift))
 
 
-class IndependentTimesteps:
+class IndependentTimesteps(TimestepSampler):
     """A t of its own for each modality, then each modality's shift.
 
     Args:
