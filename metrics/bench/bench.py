@@ -91,10 +91,10 @@ class Bench:
             info: Where the clips come from, for the results.
         """
         bench = Path(run) / "bench"
-        with phase(run, "bench_sample"):
+        with phase(run, "bench sample"):
             cases = self.read_cases(bench / "cases")
             folders = {name: make_missing(name, self.variants[name], studio, bench, cases) for name in self.variants}
-        with phase(run, "bench_score"):
+        with phase(run, "bench score"):
             scored = self._score(cases, folders)
         variants, traces, notes = {}, {}, {}
         for name, folder in folders.items():

@@ -90,7 +90,7 @@ def measure_run(
     """
     run = Path(run)
     found = bench.run(run, studio, {"name": run.name, **(info or {})})
-    with phase(run, "bench_report"):
+    with phase(run, "bench report"):
         found.results.save(run / "bench" / "results.json")
         log_results(run, found.results)
         facts = _facts(found.results, studio, parameters, wall_seconds(run))
