@@ -1,0 +1,115 @@
+"""Fits that make the world codecs: reconstruct clips through noisy latents, then export the weights.
+
+The batch normalisation of the latents gives each channel unit variance, and noise of a random strength on top limits
+what a channel can carry. Latents that decode well in spite of it are smooth and easy to learn for a diffusion model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from harmony_lit.codecs.conv_video import ConvVideoCodec
+from harmony_lit.codecs.files import save_weights
+from harmony_lit.codecs.losses import spectral_loss, video_loss
+from harmony_lit.codecs.spectral_audio import SpectralAudioCodec
+
+
+class CodecModule(L.LightningModule):
+    """What the fits of both codecs share: optimiser, schedule, latent noise and export.
+
+    Args:
+        network: The autoencoder to train.
+        settings: Its settings, stored beside the exported weights.
+        export: Where to write the safetensors file when the fit ends.
+        learning_rate: Peak of AdamW's learning rate; it rises for 5 % of the steps and falls to zero at the end.
+        noise: Largest standard deviation of the noise on normalised latents; each sample draws its own, from 0.
+    """
+
+    def __init__(
+        self, network: nn.Module, settings: dict[str, int], export: str, learning_rate: float, noise: float
+    ) -> None:
+        super().__init__()
+        self.network: Any = network  # each codec calls its own
+        self.settings = settings
+        self.export = export
+        self.learning_rate = learning_rate
+        self.noise = noise
+
+    @abstractmethod
+    def reconstruction_loss(self, batch: Tensor, noise: float) -> Tensor:
+        """Loss of ``batch`` after a round trip with up to ``noise`` on its latents."""
+
+    def perturb(self, latents: Tensor, noise: float) -> Tensor:
+        """Adds Gaussian noise whose strength is drawn for each sample from 0 to ``noise``."""
+        strength = noise * torch.rand(latents.shape[0], *[1] * (latents.dim() - 1), device=latents.device)
+        return latents + strength * torch.randn_like(latents)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Reconstruction through noisy latents."""
+        loss = self.reconstruction_loss(batch, self.noise)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Reconstruction without noise."""
+        self.log("val/loss", self.reconstruction_loss(batch, 0.0), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on one cycle."""
+        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=0.05,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_fit_end(self) -> None:
+        """Writes the weights file."""
+        if self.trainer.is_global_zero:
+            save_weights(self.export, self.network, self.settings)
+
+
+class VideoCodecModule(CodecModule):
+    """Trains a ``ConvVideoCodec`` on batches of uint8 frames, (B, 3, F, H, W).
+
+    Args:
+        codec: The codec to train, with ``weights: null``.
+        export: Where to write its safetensors file when the fit ends.
+        learning_rate: Peak learning rate.
+        noise: Largest standard deviation of the noise on normalised latents.
+    """
+
+    def __init__(self, codec: ConvVideoCodec, export: str, learning_rate: float = 2e-3, noise: float = 0.6) -> None:
+        super().__init__(codec.new_network(), codec.settings, export, learning_rate, noise)
+
+    def reconstruction_loss(self, batch: Tensor, noise: float) -> Tensor:
+        """See the base; batch (B, 3, F, H, W) uint8."""
+        video = batch.float() / 127.5 - 1
+        return video_loss(self.network.decode(self.perturb(self.network.encode(video), noise)), video)
+
+
+class AudioCodecModule(CodecModule):
+    """Trains a ``SpectralAudioCodec`` on batches of samples, (B, S).
+
+    Args:
+        codec: The codec to train, with ``weights: null``.
+        export: Where to write its safetensors file when the fit ends.
+        learning_rate: Peak learning rate.
+        noise: Largest standard deviation of the noise on normalised latents.
+    """
+
+    def __init__(self, codec: SpectralAudioCodec, export: str, learning_rate: float = 2e-3, noise: float = 0.6) -> None:
+        super().__init__(codec.new_network(), codec.settings, export, learning_rate, noise)
+
+    def reconstruction_loss(self, batch: Tensor, noise: float) -> Tensor:
+        """See the base; batch (B, S)."""
+        target = self.network.log_magnitude(batch)
+        return spectral_loss(self.network.decode(self.perturb(self.network.encode(target), noise)), target)
