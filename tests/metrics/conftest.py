@@ -109,3 +109,8 @@ def studio():
 @pytest.fixture(scope="session")
 def studio_factory():
     return make_studio
+
+
+@pytest.fixture(scope="session")
+def clip_maker():
+    return square_clip
