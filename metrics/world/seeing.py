@@ -20,7 +20,7 @@ from metrics.world.hearing import things
 
 _SMALL = 32  # pixels per side in which looks are compared
 _MOUTH_REACH = 70.0  # distance in RGB at which a colour is no mouth's any more
-_LEAST_STAR = 0.012  # of the picture
+_LEAST_STAR = 0.02  # of the picture
 _LEAST_SHARE = 0.35  # of the clip's largest star
 _SHORTEST_GAP_FRAMES = 6
 Array = NDArray[np.float64]
@@ -80,10 +80,11 @@ def seen_attributes(clip: Clip, category: str) -> dict[str, str]:
 
 
 def _star_area(clip: Clip) -> Array:
-    """Share of each frame that is as yellow as only a star is: (F,)."""
+    """Share of each frame that is yellower than it mostly is: (F,). A faded star counts for less, but counts."""
     pixels = clip.video.numpy().astype(np.int16)
     yellow = np.minimum(pixels[:, 0], pixels[:, 1]) - pixels[:, 2]
-    return (np.clip(yellow - 80, 0, 100) / 100).mean((1, 2))
+    usual = np.median(yellow[:: max(1, len(yellow) // 24)], axis=0).astype(np.int16)
+    return (np.clip(yellow - usual - 25, 0, 100) / 100).mean((1, 2))
 
 
 def _right_half(category: str) -> tuple[slice, slice]:
