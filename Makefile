@@ -27,8 +27,8 @@ $(STAMP): pyproject.toml constraints.txt
 	echo "setup took $$(cat $(VENV)/setup_seconds) s"; touch $(STAMP)
 
 quickstart: setup ## From nothing to trained model, sampled clips and report in about 15 minutes on 2 cores
-	$(BIN)/harmony data world $(RUN)/clips --clips $(CLIPS)
-	$(BIN)/harmony data encode $(RUN)/clips $(RUN)/latents --experiment experiments/quickstart.yaml
+	$(BIN)/harmony data world $(RUN)/clips --clips $(CLIPS) --run $(RUN)
+	$(BIN)/harmony data encode $(RUN)/clips $(RUN)/latents --experiment experiments/quickstart.yaml --run $(RUN)
 	$(BIN)/harmony fit experiments/quickstart.yaml
 	$(BIN)/harmony bench $(RUN)
 

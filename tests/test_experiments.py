@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from harmony_lit.experiment.compose import compose
-from harmony_lit.experiment.load import build, build_system
+from harmony_lit.experiment.load import build_system
 from harmony_lit.experiment.merge import differences
+from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.validate import validate
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"

@@ -15,19 +15,25 @@ def register(commands: Commands) -> None:
         "bench",
         "sample held-out cases, measure them, write table, TensorBoard and report",
         """
-        Sample the held-out cases of a run with and without guidance, measure every variant from pixels and samples
-        alone, and write RUN/summary.json, RUN/report.html and bench/... scalars.
+        Sample the held-out cases of a run, measure every variant from pixels and samples alone, and write
+        RUN/summary.json, RUN/report.html and bench/... scalars. Interrupted, the same command goes on.
 
           harmony bench runs/quickstart
-          harmony bench runs/quickstart bench.cases=12
+          harmony bench runs/quickstart bench.init_args.per_category=4 sampling.init_args.steps=10
+          harmony bench runs/quickstart --stage timbre
         """,
         run,
     )
-    parser.add_argument("run_path", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("run_path", type=Path, metavar="RUN", help="a run folder, or a checkpoint in one")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to `bench` and `sampling`")
-    parser.add_argument("--stage", help="weights of this stage (default: the last that is done)")
+    parser.add_argument("--stage", help="weights of this stage (default: the last that has any)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures."""
-    raise NotImplementedError
+    from harmony_lit.experiment.load import locate
+    from metrics.bench.run import bench_run
+
+    folder = locate(arguments.run_path)[0].path
+    bench_run(arguments.run_path, arguments.stage, arguments.overrides)
+    print(f"\nwatch:  tensorboard --logdir {folder}\nreport: {folder / 'report.html'}")

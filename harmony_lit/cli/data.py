@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from harmony_lit.cli.arguments import EXPERIMENT, OVERRIDES, Commands, add_command
@@ -31,7 +32,13 @@ def _register_world(kinds: Commands) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the shards")
     parser.add_argument("--clips", type=int, required=True, help="clips of the training split")
+    parser.add_argument("--val-clips", type=int, default=48, help="clips of the validation split (default 48)")
+    parser.add_argument("--test-clips", type=int, default=96, help="clips of the test split (default 96)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default 0)")
+    parser.add_argument("--size", type=int, default=64, help="height and width in pixels (default 64)")
+    parser.add_argument("--frames", type=int, default=61, help="frames of a clip, 1 + 4k (default 61)")
+    parser.add_argument("--workers", type=int, default=2, help="processes; changes nothing but speed (default 2)")
+    parser.add_argument("--run", dest="run_path", type=Path, metavar="RUN", help="count the time as this run's")
 
 
 def _register_encode(kinds: Commands) -> None:
@@ -51,20 +58,40 @@ def _register_encode(kinds: Commands) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the latent shards")
     parser.add_argument("--experiment", required=True, help=f"whose system encodes: {EXPERIMENT}")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES)
+    parser.add_argument("--run", dest="run_path", type=Path, metavar="RUN", help="count the time as this run's")
 
 
 def run_world(arguments: argparse.Namespace) -> None:
     """Generates clips."""
-    from data.world import generate
+    from data.world import WorldConfig, generate
 
-    generate(arguments.out, clips=arguments.clips, seed=arguments.seed)
+    with _timed(arguments.run_path, "world"):
+        generate(
+            arguments.out,
+            clips=arguments.clips,
+            seed=arguments.seed,
+            val_clips=arguments.val_clips,
+            test_clips=arguments.test_clips,
+            config=WorldConfig(size=arguments.size, frames=arguments.frames),
+            workers=arguments.workers,
+        )
 
 
 def run_encode(arguments: argparse.Namespace) -> None:
     """Encodes clips."""
-    from data.latents import encode_shards
     from harmony_lit.experiment.compose import compose
-    from harmony_lit.experiment.load import build_system
 
     experiment = compose(arguments.experiment, arguments.overrides)
-    encode_shards(arguments.source, arguments.out, build_system(experiment))
+
+    from data.latents import encode_shards
+    from harmony_lit.experiment.load import build_system
+
+    with _timed(arguments.run_path, "encode"):
+        encode_shards(arguments.source, arguments.out, build_system(experiment))
+
+
+def _timed(run: Path | None, name: str) -> contextlib.AbstractContextManager[None]:
+    """Counts the work as a phase of a run, if one is named."""
+    from harmony_lit.experiment.phases import phase
+
+    return contextlib.nullcontext() if run is None else phase(run, name, whole_process=True)

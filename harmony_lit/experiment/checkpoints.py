@@ -55,8 +55,8 @@ class ResumeCheckpoint(Checkpoint):
         every_s: Save after so many seconds, if that comes first; None for never.
     """
 
-    def __init__(self, folder: Path, every_n_steps: int, every_s: float | None) -> None:
-        self.path = folder / LAST
+    def __init__(self, folder: str, every_n_steps: int = 1000, every_s: float | None = 120.0) -> None:
+        self.path = Path(folder) / LAST
         self.every_n_steps, self.every_s = every_n_steps, every_s
         self.interrupted = False
         self._saved_step, self._saved_at = -1, time.monotonic()
@@ -82,7 +82,7 @@ class ResumeCheckpoint(Checkpoint):
         if step != self._saved_step and not self._accumulating(trainer, batch_idx):
             due = step % self.every_n_steps == 0 or self._time_is_up()
             if stopping or trainer.strategy.reduce_boolean_decision(due, all=False):
-                trainer.save_checkpoint(self.path)
+                trainer.save_checkpoint(self.path, weights_only=False)
                 self._saved_step, self._saved_at = step, time.monotonic()
         if self.interrupted:
             raise KeyboardInterrupt

@@ -24,13 +24,23 @@ def check_node(path: str, node: dict[str, Any]) -> None:
     Raises:
         UserError: At the first mistake: an unknown class, an unknown argument, or a value of the wrong type.
     """
+    check_keys(path, node)
+    arguments = node.get("init_args") or {}
+    check_arguments(f"{path}.init_args", load_class(f"{path}.class_path", node["class_path"]), arguments)
+
+
+def check_keys(path: str, node: dict[str, Any]) -> None:
+    """Checks that a node has nothing beside its class and the arguments.
+
+    Raises:
+        UserError: If it has.
+    """
     for key in node:
         if key not in ("class_path", "init_args", "dict_kwargs"):
             raise UserError(f"{path}.{key}: beside class_path there is only init_args.{_misplaced(node, key)}")
     arguments = node.get("init_args") or {}
     if not isinstance(arguments, dict):
         raise UserError(f"{path}.init_args: expected a mapping of arguments, got {arguments!r}")
-    check_arguments(f"{path}.init_args", load_class(f"{path}.class_path", node["class_path"]), arguments)
 
 
 def check_arguments(path: str, target: Callable[..., Any], arguments: dict[str, Any]) -> None:
@@ -125,7 +135,7 @@ def type_problem(message: str) -> str:
     if base := re.search(r"Expected '([\w.]+)' to be a subclass of <class '([\w.]+)'>", text):
         return f"{base[1]} is not a {base[2]}"
     if required := re.search(r"the following arguments are required: ([\w., ]+)", text):
-        return f"needs {required[1].strip()}"
+        return f"needs {required[1].replace('node.', '').strip()}"
     if union := re.search(r"Subtypes: \[(.*?)\] Errors:.*Given value: (.*)$", text):
         return f"expected {_types(union[1].split(', '))}, got {union[2]!r}"
     if single := re.search(r"Expected an? (.*?)\. Got value: (.*)$", text):

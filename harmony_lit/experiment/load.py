@@ -1,19 +1,16 @@
-"""Builds the parts that an experiment names, and finds the trained model of a run again."""
+"""Finds the trained model of a run again."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningModule
 
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.experiment.compose import Experiment, compose
-from harmony_lit.experiment.explain import check_node, load_class, type_problem
-from harmony_lit.experiment.merge import Tree
+from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder
 from harmony_lit.experiment.weights import load_strictly, read_weights
 from harmony_lit.sampling import Sampler
@@ -60,29 +57,6 @@ class LoadedRun:
         return hashlib.sha256(self.weights_path.read_bytes()).hexdigest()
 
 
-def build(node: Tree, path: str) -> Any:
-    """Instantiates a ``class_path`` node and all inside it, after checking it against the signatures.
-
-    Args:
-        node: The node.
-        path: Where it stands in the experiment, for messages.
-
-    Raises:
-        UserError: If the node does not fit its class.
-    """
-    target = load_class(f"{path}.class_path", node["class_path"])
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(target, "node", fail_untyped=False)
-    try:
-        config = parser.parse_object({"node": node.get("init_args") or {}})
-    except ArgumentError as error:
-        check_node(path, node)
-        raise UserError(f"{path}: {type_problem(str(error))}") from error
-    # `instantiate_classes` until jsonargparse 4.48, `instantiate` from 4.49 on.
-    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
-    return instantiate(config)["node"]
-
-
 def build_system(experiment: Experiment) -> System:
     """The experiment's codecs and encoders."""
     if "system" not in experiment.config:
@@ -103,7 +77,7 @@ def load_run(path: Path | str, stage: str | None = None, overrides: tuple[str, .
         UserError: If there is no run, no such stage, or no weights yet; the message says what is there.
     """
     path = Path(path)
-    run, named, file = _locate(path)
+    run, named, file = locate(path)
     if stage is None:
         stage = named
     for override in overrides:
@@ -121,7 +95,7 @@ def load_run(path: Path | str, stage: str | None = None, overrides: tuple[str, .
     return LoadedRun(run, experiment, name, weights_path, module.eval())
 
 
-def _locate(path: Path) -> tuple[RunFolder, str | None, Path | None]:
+def locate(path: Path) -> tuple[RunFolder, str | None, Path | None]:
     """The run that ``path`` belongs to, the stage and the file if it names them."""
     file = path if path.is_file() else None
     folder = path.parent if file else path

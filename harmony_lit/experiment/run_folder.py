@@ -117,8 +117,12 @@ class RunFolder:
         """Removes what training wrote, and nothing else: clips and latents may lie in the same folder."""
         for name in ("stages", "tb"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("config.yaml", "version.json", "phases.json"):
+        for name in ("config.yaml", "version.json"):
             (self.path / name).unlink(missing_ok=True)
+        phases = self.path / "phases.json"
+        if phases.is_file():
+            kept = [entry for entry in json.loads(phases.read_text()) if not entry["name"].startswith("fit")]
+            write_json(phases, kept)
 
 
 @contextmanager

@@ -42,10 +42,10 @@ class CheckpointSettings:
     every_s: float | None = 120.0
 
 
-def lightning_config(stage: Tree, seed: int) -> Tree:
-    """The part of a stage that ``LightningCLI`` takes; named callbacks and loggers become lists."""
-    trainer: dict[str, Any] = dict(stage.get("trainer") or {})
+def as_lists(trainer: Tree) -> Tree:
+    """A stage's trainer with its named callbacks and loggers as the lists that Lightning takes."""
+    arguments: dict[str, Any] = dict(trainer)
     for key in NAMED_LISTS:
-        if isinstance(trainer.get(key), dict) and "class_path" not in trainer[key]:
-            trainer[key] = list(trainer[key].values())
-    return {"seed_everything": seed, "model": stage["model"], "data": stage["data"], "trainer": trainer}
+        if isinstance(arguments.get(key), dict) and "class_path" not in arguments[key]:
+            arguments[key] = list(arguments[key].values())
+    return arguments

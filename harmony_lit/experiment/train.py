@@ -9,14 +9,13 @@ import os
 import signal
 import sys
 import time
-import warnings
 from pathlib import Path
+from typing import Any
 
-from jsonargparse import ArgumentError
-from lightning.pytorch import Callback, LightningDataModule, LightningModule
-from lightning.pytorch.cli import LightningCLI
+import lightning
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 
-from harmony_lit.errors import UserError
 from harmony_lit.experiment.atomic import remove_scratch
 from harmony_lit.experiment.checkpoints import (
     AtomicCheckpointIO,
@@ -26,9 +25,11 @@ from harmony_lit.experiment.checkpoints import (
     read_checkpoint,
 )
 from harmony_lit.experiment.merge import Tree
+from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.phases import phase
+from harmony_lit.experiment.progress import StageProgress
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder, locked
-from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, lightning_config
+from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
 from harmony_lit.experiment.weights import export_weights, load_strictly, read_start
 
 log = logging.getLogger(__name__)
@@ -56,68 +57,68 @@ def train_stage(run: RunFolder, name: str) -> bool:
 
 def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: int) -> bool:
     began = time.monotonic()
+    lightning.seed_everything(seed, workers=True, verbose=False)
     resume = newest_checkpoint(folder.path)
-    settings = CheckpointSettings(**(stage.get("checkpoint") or {}))
-    config = lightning_config(stage, seed)
-    trainer = config["trainer"]
-    trainer["default_root_dir"] = str(folder.path)
-    _add_logger_and_plugin(trainer, run, name, resume)
-    keeper = ResumeCheckpoint(folder.path, settings.every_n_steps, settings.every_s)
-    cli = _instantiate(name, config, [SeedEachStep(seed), keeper])
-    if resume is None and stage.get("start_from"):
-        start = StartFrom(**stage["start_from"])
-        weights, source = read_start(start, run)
-        load_strictly(cli.model, weights, start.may_be_missing, str(source))
+    module = build(stage["model"], f"stages.{name}.model")
+    data = build(stage["data"], f"stages.{name}.data")
+    trainer = build(_trainer_node(run, folder, name, stage, seed, resume), f"stages.{name}.trainer")
     if resume is not None:
         log.info("going on from %s", resume)
+    elif stage.get("start_from"):
+        start = StartFrom(**stage["start_from"])
+        weights, source = read_start(start, run)
+        load_strictly(module, weights, start.may_be_missing, str(source))
     try:
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into exit code 1; the shell's convention is 130.
         raise KeyboardInterrupt from stop
-    if not cli.trainer.is_global_zero:
+    if not trainer.is_global_zero:
         return True
-    steps = int(cli.trainer.global_step)
-    if steps < config["trainer"]["max_steps"]:
+    steps = int(trainer.global_step)
+    if steps < trainer.max_steps:
         return False
     export_weights(folder.checkpoint, folder.weights)
     folder.finish({"steps": steps, "seconds_since_resume": round(time.monotonic() - began, 2)})
     return True
 
 
-def _add_logger_and_plugin(trainer: Tree, run: RunFolder, name: str, resume: Path | None) -> None:
-    """Logs to the run's TensorBoard folder unless the experiment says otherwise, and writes checkpoints atomically."""
-    io = {"class_path": f"{AtomicCheckpointIO.__module__}.{AtomicCheckpointIO.__name__}"}
-    plugins = trainer.get("plugins") or []
-    trainer["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), io]
-    if trainer.get("logger") in (None, True):
-        trainer["logger"] = {
-            "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-            "init_args": {"save_dir": str(run.path / "tb"), "name": name, "version": ""},
-            # Steps logged after the last save will be logged again: TensorBoard shall forget the first time.
-            "dict_kwargs": {"purge_step": None if resume is None else int(read_checkpoint(resume)["global_step"])},
-        }
+def _trainer_node(
+    run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: int, resume: Path | None
+) -> dict[str, Any]:
+    """The stage's trainer with the stage's own folder, and the parts that make it resume exactly."""
+    arguments = as_lists(stage.get("trainer") or {})
+    settings = CheckpointSettings(**(stage.get("checkpoint") or {}))
+    own = [
+        _node(SeedEachStep, seed=seed),
+        _node(
+            ResumeCheckpoint,
+            folder=str(folder.path),
+            every_n_steps=settings.every_n_steps,
+            every_s=settings.every_s,
+        ),
+    ]
+    if arguments.get("enable_progress_bar", True):
+        own.append(_node(StageProgress, name=name))
+    arguments["callbacks"] = [*_listed(arguments.get("callbacks")), *own]
+    arguments["plugins"] = [*_listed(arguments.get("plugins")), _node(AtomicCheckpointIO)]
+    arguments["default_root_dir"] = str(folder.path)
+    if arguments.get("logger") in (None, True):
+        # Steps logged after the last save will be logged again: TensorBoard shall forget the first time.
+        step = None if resume is None else int(read_checkpoint(resume)["global_step"])
+        logger = _node(TensorBoardLogger, save_dir=str(run.path / "tb"), name=name, version="")
+        arguments["logger"] = {**logger, "dict_kwargs": {"purge_step": step}}
+    return _node(Trainer, **arguments)
 
 
-def _instantiate(name: str, config: Tree, callbacks: list[Callback]) -> LightningCLI:
-    """Builds model, data and trainer as LightningCLI does, from plain values alone."""
-    # The warning is about reading sys.argv and args both; sys.argv stays, since DDP's launcher runs it again.
-    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    try:
-        return LightningCLI(
-            LightningModule,
-            LightningDataModule,
-            args=config,
-            run=False,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            save_config_callback=None,
-            trainer_defaults={"callbacks": callbacks},
-            parser_kwargs={"exit_on_error": False},
-        )
-    except ArgumentError as error:
-        raise UserError(f"stages.{name}: {error}") from error
+def _node(target: type, **arguments: Any) -> dict[str, Any]:
+    return {"class_path": f"{target.__module__}.{target.__name__}", "init_args": arguments}
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def die_with_parent() -> None:

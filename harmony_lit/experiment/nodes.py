@@ -1,0 +1,70 @@
+"""``class_path`` nodes: checked against the signatures of their classes, and built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from harmony_lit.errors import UserError
+from harmony_lit.experiment.explain import check_arguments, check_keys, load_class, type_problem
+from harmony_lit.experiment.merge import Tree
+
+# Calls found sound, as text: stages share most of theirs, and jsonargparse takes its time.
+_sound: set[str] = set()
+
+
+def check(node: Any, path: str) -> None:
+    """Checks a node and all inside it without building anything.
+
+    Args:
+        node: The node.
+        path: Where it stands in the experiment, for messages.
+
+    Raises:
+        UserError: If a class, an argument or a type is wrong, with its path and the nearest right name.
+    """
+    check_call(*_split(node, path), f"{path}.init_args")
+
+
+def check_call(target: Callable[..., Any], arguments: Tree, path: str) -> None:
+    """As ``check``, for the arguments at ``path`` of a class that YAML does not name."""
+    text = f"{target} {json.dumps(arguments, sort_keys=True, default=str)}"
+    if text not in _sound:
+        _parse(target, arguments, path)
+        _sound.add(text)
+
+
+def build(node: Any, path: str) -> Any:
+    """Builds a node and all inside it, after checking.
+
+    Args:
+        node: The node.
+        path: Where it stands in the experiment, for messages.
+
+    Raises:
+        UserError: As ``check``.
+    """
+    parser, config = _parse(*_split(node, path), f"{path}.init_args")
+    # `instantiate_classes` until jsonargparse 4.48, `instantiate` from 4.49 on.
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    return instantiate(config)["node"]
+
+
+def _split(node: Any, path: str) -> tuple[Callable[..., Any], Tree]:
+    if not isinstance(node, dict) or "class_path" not in node:
+        raise UserError(f"{path}: needs a class_path")
+    check_keys(path, node)
+    return load_class(f"{path}.class_path", node["class_path"]), node.get("init_args") or {}
+
+
+def _parse(target: Callable[..., Any], arguments: Tree, path: str) -> tuple[ArgumentParser, Any]:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(target, "node", fail_untyped=False)
+    try:
+        return parser, parser.parse_object({"node": arguments})
+    except ArgumentError as error:
+        check_arguments(path, target, arguments)
+        raise UserError(f"{path}: {type_problem(str(error))}") from error
