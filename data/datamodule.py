@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ from harmony_lit.encoders.transcript import CharTokenizer
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.geometry import Geometry
 from harmony_lit.system import System
-
-_log = logging.getLogger(__name__)
 
 
 class LatentDataModule(LightningDataModule):
@@ -94,7 +91,7 @@ class LatentDataModule(LightningDataModule):
         if changed:
             raise UserError(
                 f"the latents in {self.root} are stale: {changed} changed since they were made; encode again with "
-                f"`harmony data encode {source} {self.root} EXPERIMENT`"
+                f"`harmony data encode {source} {self.root} --experiment NAME`"
             )
 
     def train_dataloader(self) -> ResumableLoader:

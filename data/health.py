@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from data.manifest import ClipManifest
 from data.media import MediaInfo
 from harmony_lit.errors import UserError
 
@@ -41,7 +42,13 @@ class HealthGate:
     max_skipped_share: float = 0.05
 
     def reasons(
-        self, picture_s: float, sound: Tensor, sample_rate_hz: int, info: MediaInfo, fps: float, stored_hz: int | None
+        self,
+        picture_s: float,
+        sound: Tensor,
+        sample_rate_hz: int,
+        info: MediaInfo,
+        stored_hz: int | None,
+        promised: ClipManifest,
     ) -> list[str]:
         """What is wrong with a clip; nothing if it is healthy.
 
@@ -50,12 +57,12 @@ class HealthGate:
             sound: (S,) samples, not yet fitted to the picture.
             sample_rate_hz: Rate of ``sound``.
             info: What the file with the picture holds.
-            fps: Frames per second that the manifest promises.
             stored_hz: Rate of the sound as stored, or None if there is no sound.
+            promised: The manifest, with the rates that the clips should have.
         """
         if stored_hz is None or not sound.numel():
             return ["no_sound"]
-        found = []
+        found, fps = [], promised.fps
         if loudness_db(sound) < self.min_loudness_db:
             found.append("silent")
         if float((sound.abs() >= 0.999).float().mean()) > self.max_clipped_share:
@@ -66,7 +73,7 @@ class HealthGate:
             found.append("sound_offset")
         if info.fps_jitter > self.max_jitter_frames:
             found.append("uneven_frames")
-        if stored_hz != sample_rate_hz:
+        if stored_hz != promised.sample_rate_hz:
             found.append("wrong_sample_rate")
         if abs(info.fps - fps) > 0.01 * fps:
             found.append("wrong_fps")

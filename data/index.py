@@ -81,10 +81,11 @@ def write_index(shard: Path) -> None:
 def read_index(shard: Path) -> ShardIndex:
     """The index of ``shard``: from beside it if it fits the tar, else derived."""
     try:
-        index = ShardIndex(**json.loads(index_path(shard).read_text()))
-        if index.bytes == shard.stat().st_size:
-            return index
-    except (OSError, json.JSONDecodeError, TypeError):
+        values = json.loads(index_path(shard).read_text())
+        if values["bytes"] == shard.stat().st_size:
+            places = [{suffix: (at, size) for suffix, (at, size) in row.items()} for row in values.pop("members")]
+            return ShardIndex(members=places, **values)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError):
         pass  # the file beside the shard is a convenience; the shard itself decides
     return make_index(shard)
 

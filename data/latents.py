@@ -13,7 +13,6 @@ import collections
 import dataclasses
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -36,7 +36,6 @@ from harmony_lit.errors import UserError
 from harmony_lit.geometry import Geometry
 from harmony_lit.system import System
 
-_log = logging.getLogger(__name__)
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -107,14 +106,15 @@ def encode_shards(
     source, out, gate = Path(source), Path(out), gate or HealthGate()
     clips = ClipManifest.read(source)
     fingerprints = {**system_fingerprints(system), "source": clips.digest, "health": digest(dataclasses.asdict(gate))}
+    console = Console(stderr=True, soft_wrap=True)
     existing = _existing(out)
     if existing is not None:
         changed = explain_changes(existing.fingerprints, fingerprints)
         if not changed:
-            _log.info("%s is up to date: the latents of these clips and codecs are there", out)
+            console.print(f"{out} is up to date: it holds the latents of these clips by these codecs", highlight=False)
             return existing
-        _log.info("%s is encoded again: %s changed", out, changed)
-    with whole_folder(out) as folder, _progress() as progress:
+        console.print(f"{out} is encoded again: {changed} changed", highlight=False)
+    with whole_folder(out) as folder, _progress(console) as progress:
         report = HealthReport(gate)
         writer = ShardWriter(folder, samples_per_shard)
         statistics = {"video": _Statistics(), "audio": _Statistics()}
@@ -178,7 +178,7 @@ def _decode(sample: dict[str, Any], clips: ClipManifest, geometry: Geometry, gat
         )
     except (ValueError, KeyError, TypeError):
         return ["unreadable"]
-    reasons = gate.reasons(clip.duration_s, sound, geometry.sample_rate_hz, info, clips.fps, stored_hz)
+    reasons = gate.reasons(clip.duration_s, sound, geometry.sample_rate_hz, info, stored_hz, clips)
     if reasons:
         return reasons
     frames = geometry.floor_frames(clip.video.shape[0])
@@ -272,7 +272,6 @@ def _ordered_map(function: Callable[[In], Out], items: Iterable[In], threads: in
             yield first, future.result()
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )
+def _progress(console: Console) -> Progress:
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times, console=console)

@@ -82,7 +82,8 @@ class _Manifest:
                 name: SplitEntry(tuple(ShardEntry(**shard) for shard in split["shards"]), split["clips"])
                 for name, split in values["splits"].items()
             }
-            return cls(splits=splits, **{key: value for key, value in values.items() if key in known})
+            facts = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+            return cls(splits=splits, **{key: value for key, value in facts.items() if key in known})
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error!r}): {remedy}") from error
 
@@ -142,7 +143,7 @@ class LatentManifest(_Manifest):
     """
 
     kind = "latents"
-    remedy = "encode the clips with `harmony data encode SHARDS {folder} EXPERIMENT`"
+    remedy = "encode the clips with `harmony data encode CLIPS {folder} --experiment NAME`"
     fingerprints: dict[str, str]
     source: str
     geometry: dict[str, Any]

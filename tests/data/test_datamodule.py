@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from data.index import make_index
 from data.latents import encode_shards
 from data.manifest import LatentManifest
 from data.reference import NoReference, OtherUtterance, SameClip
-from data.store import LatentStore
+from data.store import LatentStore, StoredLatents
 from data.targets import AudioTarget, JointTarget
 from harmony_lit.containers import Batch
 from harmony_lit.errors import UserError
@@ -47,13 +48,13 @@ def fingerprint(batch: Batch) -> str:
     return digest.hexdigest()
 
 
-def module(root: Path, **settings: object) -> LatentDataModule:
-    made = LatentDataModule(str(root), **{"batch_size": 4, "seed": 5, **settings})  # type: ignore[arg-type]
+def module(root: Path, **settings: Any) -> LatentDataModule:
+    made = LatentDataModule(str(root), **{"batch_size": 4, "seed": 5, **settings})
     made.setup()
     return made
 
 
-def batches(root: Path, count: int, **settings: object) -> list[Batch]:
+def batches(root: Path, count: int, **settings: Any) -> list[Batch]:
     return list(islice(module(root, **settings).train_dataloader(), count))
 
 
@@ -175,7 +176,12 @@ def test_a_restored_loader_goes_on_without_reading_what_lies_before(
     assert state["batches"] == 47
     read: list[int] = []
     original = LatentStore.read
-    monkeypatch.setattr(LatentStore, "read", lambda self, number: (read.append(number), original(self, number))[1])
+
+    def counted(self: LatentStore, number: int) -> StoredLatents:
+        read.append(number)
+        return original(self, number)
+
+    monkeypatch.setattr(LatentStore, "read", counted)
     again = module(latent_folder).train_dataloader()
     again.load_state_dict(state)
     assert [fingerprint(batch) for batch in islice(again, 13)] == whole[47:]
@@ -196,6 +202,22 @@ def test_validation_is_finite_ordered_and_complete(latent_folder: Path) -> None:
     assert keys == [f"clip{index:03d}" for index in range(24, 29)]
     assert [fingerprint(batch) for batch in first] == [fingerprint(batch) for batch in second]
     assert all(batch.conditions.has_image.all() for batch in first)
+
+
+def test_ranks_train_on_different_samples_and_validate_on_all(
+    latent_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, validated, counts = [], [], []
+    for rank in range(2):
+        monkeypatch.setattr(LatentDataModule, "_place", lambda self, rank=rank: (rank, 2))
+        data = module(latent_folder, batch_size=2)
+        batches_of_an_epoch = islice(data.train_dataloader(), 6)
+        trained.append({annotation.key for batch in batches_of_an_epoch for annotation in batch.annotations})
+        validated += [annotation.key for batch in data.val_dataloader() for annotation in batch.annotations]
+        counts.append(len(data.val_dataloader()))
+    assert not trained[0] & trained[1]
+    assert set(validated) == {f"clip{index:03d}" for index in range(24, 29)}
+    assert counts[0] == counts[1]
 
 
 # Under Lightning
@@ -231,12 +253,17 @@ def fit(
     workers: int = 0,
     fail_at: int = -1,
     resume: Path | None = None,
-    **trainer: object,
+    **trainer: Any,
 ) -> list[str]:
     recorder = Recorder(fail_at)
     saver = ModelCheckpoint(folder, save_last=True, every_n_train_steps=5, save_top_k=-1, save_on_exception=True)
-    settings = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    runner = Trainer(max_steps=steps, callbacks=[saver], **{**settings, **trainer})  # type: ignore[arg-type]
+    settings: dict[str, Any] = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
+    runner = Trainer(max_steps=steps, callbacks=[saver], **{**settings, **trainer})
     data = LatentDataModule(str(root), batch_size=4, seed=5, num_workers=workers)
     if fail_at >= 0:
         with pytest.raises(RuntimeError, match="power cut"):
@@ -273,7 +300,7 @@ def test_a_checkpoint_of_an_exception_repeats_the_step_that_failed(
 def test_validation_and_short_epochs_do_not_move_the_order(
     latent_folder: Path, tmp_path: Path, uninterrupted: list[str]
 ) -> None:
-    short = {"limit_train_batches": 6, "val_check_interval": 3}
+    short: dict[str, Any] = {"limit_train_batches": 6, "val_check_interval": 3}
     assert fit(latent_folder, tmp_path / "a", steps=17, **short) == uninterrupted
     fit(latent_folder, tmp_path / "b", steps=17, fail_at=13, **short)
     resumed = fit(latent_folder, tmp_path / "c", steps=17, resume=next((tmp_path / "b").glob("*step=10.ckpt")), **short)
@@ -339,7 +366,7 @@ def test_broken_samples_are_counted_replaced_and_too_many_are_an_error(
 ) -> None:
     root = copied(latent_folder, tmp_path)
     spoil(root, rows=2)
-    settings = {"cache_in_memory": cached, "max_broken": 2}
+    settings: dict[str, Any] = {"cache_in_memory": cached, "max_broken": 2}
     many = batches(root, 12, **settings)
     assert all(len(batch) == 4 for batch in many)
     assert caplog.text.count("broken sample") == 2

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import io
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+import webdataset
 
 from data.manifest import ClipManifest
 from data.shards import ClipShardWriter, encode_sample, iterate_clips, iterate_shard
@@ -129,3 +133,19 @@ def test_keys_must_be_unique_and_plain(tmp_path: Path) -> None:
         write_keys(tmp_path / "clips", ["a", "a"])
     with pytest.raises(UserError, match="letters"):
         write_keys(tmp_path / "clips", ["a.b"])
+
+
+def test_any_webdataset_reader_reads_them_and_http_does_too(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clips")
+    shard = tmp_path / "clips" / "train-000000.tar"
+    theirs = [sample["__key__"] for sample in webdataset.WebDataset(str(shard), shardshuffle=False)]
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "clips"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ours = [
+            sample["__key__"] for sample in iterate_shard(f"http://127.0.0.1:{server.server_port}/train-000000.tar")
+        ]
+        with pytest.raises(UserError, match="cannot be fetched"):
+            next(iterate_shard(f"http://127.0.0.1:{server.server_port}/train-000009.tar"))
+        server.shutdown()
+    assert theirs == ours == ["clip-0", "clip-1"]
