@@ -134,17 +134,23 @@ def make_missing(name: str, variant: Variant, studio: Studio, bench: Path, cases
     missing = folder.missing(cases)
     if not missing:
         return folder
-    with progress_bar(name, len(missing)) as advance:
-        _make(variant, studio, bench, folder, cases if variant.together else missing, advance)
+    wanted = list(cases) if variant.together else missing
+    folder.forget(wanted)
+    with progress_bar(name, len(wanted)) as advance:
+        _make(variant, studio, bench, folder, wanted, advance)
     return folder
 
 
 def _make(
     variant: Variant, studio: Studio, bench: Path, folder: ClipFolder, cases: Sequence[BenchCase], advance: Advance
 ) -> None:
-    for made in variant.make(studio, bench, cases, advance):
-        if isinstance(made.clip, Clip):
-            folder.write(made.case, made.clip, made.notes)
-        else:
-            folder.copy(made.case, made.clip)
+    try:
+        for count, made in enumerate(variant.make(studio, bench, cases, advance), start=1):
+            if isinstance(made.clip, Clip):
+                folder.write(made.case, made.clip, made.notes)
+            else:
+                folder.copy(made.case, made.clip)
+            if count % studio.batch_size == 0:
+                folder.save()
+    finally:
         folder.save()

@@ -13,7 +13,7 @@ from typing import Any
 
 from data.media import encode_flac, encode_mp4
 from harmony_lit.containers import Clip
-from harmony_lit.experiment.atomic import replacing, write_json
+from harmony_lit.experiment.atomic import write_json
 from metrics.bench.cases import BenchCase
 
 _INDEX = "index.json"
@@ -42,16 +42,20 @@ class ClipFolder:
         digests = {key: entry["digest"] for key, entry in self._index.items()}
         return [c for c in cases if digests.get(c.key) != self._digest(c) or not self.video(c).is_file()]
 
+    def forget(self, cases: Sequence[BenchCase]) -> None:
+        """Takes cases out of the index before they are made anew: half a folder must not pass for the old."""
+        for case in cases:
+            self._index.pop(case.key, None)
+        self.save()
+
     def video(self, case: BenchCase) -> Path:
         """The mp4 of a case."""
         return self.path / f"{case.key}.mp4"
 
     def write(self, case: BenchCase, clip: Clip, notes: Mapping[str, float] | None = None) -> None:
         """Writes a clip; ``notes`` are numbers known only while it is made."""
-        with replacing(self.video(case).with_suffix(".flac")) as file:
-            file.write(encode_flac(clip.audio, clip.sample_rate_hz))
-        with replacing(self.video(case)) as file:
-            file.write(encode_mp4(clip))
+        self.video(case).with_suffix(".flac").write_bytes(encode_flac(clip.audio, clip.sample_rate_hz))
+        self.video(case).write_bytes(encode_mp4(clip))
         self._enter(case, notes)
 
     def copy(self, case: BenchCase, source: Path) -> None:
@@ -62,8 +66,8 @@ class ClipFolder:
         self._enter(case, None)
 
     def save(self) -> None:
-        """Writes the index."""
-        write_json(self.path / _INDEX, self._index)
+        """Writes the index; what was written since the last save is made again if the process is killed."""
+        write_json(self.path / _INDEX, dict(sorted(self._index.items())))
 
     def mean_notes(self) -> dict[str, float]:
         """The mean of each note over the clips that have it."""
