@@ -86,14 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     precision = str(loaded.experiment.stages[loaded.stage]["trainer"].get("precision", "32-true"))
     network = loaded.module.network.to(device)
     assert isinstance(network, torch.nn.Module)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
+    with Progress(TextColumn("sampling"), BarColumn(), TextColumn("ETA"), TimeRemainingColumn()) as progress:
         task = progress.add_task("sampling", total=len(prompts) * sampler.steps)
         made = generate(
             loaded.system,
