@@ -34,7 +34,7 @@ def guarded(work: Callable[[], int | None]) -> int:
         if any(_is_disk_full(e) for e in _chain(error)):
             return _say("no space is left on the disk; free some and run the same command again", 1)
         if hasattr(error, "exit_code"):
-            return _say(str(error), int(error.exit_code))
+            return _say(str(error), int(error.exit_code)) if str(error) else int(error.exit_code)
         if _is_users(error):
             return _say(_sentence(error), 2)
         raise

@@ -34,7 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for room in (data, config, fit, sample, bench):
         room.register(commands)
-    arguments = parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse takes positional arguments in one piece only; overrides may also follow an option.
+    if any(word.startswith("-") or "=" not in word for word in rest) or (rest and "overrides" not in arguments):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides = [*arguments.overrides, *rest]
     return guarded(lambda: arguments.run(arguments))
 
 

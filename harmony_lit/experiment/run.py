@@ -72,7 +72,7 @@ def _run_stage(context: BaseContext, run: RunFolder, name: str) -> None:
     if code < 0:
         raise StageError(f"stage {name} was killed by signal {-code}; the same command goes on from its last save", 1)
     if code != 0:
-        raise StageError(f"stage {name} did not end; what stopped it is told above", code)
+        raise StageError("", code)  # the stage has said why itself
 
 
 def _stage_process(run: Path, name: str) -> None:
