@@ -96,7 +96,7 @@ class AVAlign(ClipMetric):
         value = av_align(clip)
         return {} if math.isnan(value) else {"av_align": value}
 
-    def trace(self, clip: Clip) -> Trace:
+    def trace(self, clip: Clip, case: BenchCase) -> Trace:
         """Flow magnitude and onset strength with their peaks."""
         flow, strength = flow_magnitude(clip.video), onset_strength(clip.audio, clip.sample_rate_hz)
         return Trace(

@@ -90,8 +90,8 @@ class ClipMetric(Metric, ABC):
         then excluded from that mean, and counted as excluded.
         """
 
-    def trace(self, clip: Clip) -> Trace | None:
-        """The curves and events behind the numbers, for metrics that have such."""
+    def trace(self, clip: Clip, case: BenchCase) -> Trace | None:
+        """The curves and events behind the numbers, for metrics that have such and cases that they apply to."""
         return None
 
     def update(self, clip: Clip, case: BenchCase) -> None:

@@ -66,7 +66,7 @@ def score_clip(case: BenchCase, clip: Clip, metrics: Mapping[str, ClipMetric], t
     values: dict[str, float] = {}
     for metric in metrics.values():
         values.update(metric.measure(clip, case))
-    traces = (metric.trace(clip) for metric in metrics.values()) if trace else ()
+    traces = (metric.trace(clip, case) for metric in metrics.values()) if trace else ()
     return Scored(values, next((t for t in traces if t is not None), None))
 
 

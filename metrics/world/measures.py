@@ -10,8 +10,8 @@ from harmony_lit.containers import Clip
 from metrics.base import ClipMetric, Measure, Trace
 from metrics.bench.cases import BenchCase
 from metrics.world.functional import TOLERANCE_S, caption_hits, event_f1, lag_s, lip_corr
-from metrics.world.hearing import audible_events, mel_magnitudes
-from metrics.world.seeing import motion_energy, visual_events
+from metrics.world.hearing import audible_events, mel_magnitudes, speech_envelope
+from metrics.world.seeing import motion_energy, mouth_opening, visual_events
 
 
 class EventF1(ClipMetric):
@@ -34,8 +34,10 @@ class EventF1(ClipMetric):
         """``event_f1`` unless the clip is speech alone."""
         return {} if case.category == "speech" else {"event_f1": event_f1(clip, self.tolerance_s)}
 
-    def trace(self, clip: Clip) -> Trace:
-        """Motion energy and loudness, with the strikes seen and heard."""
+    def trace(self, clip: Clip, case: BenchCase) -> Trace | None:
+        """Motion energy and loudness, with the strikes seen and heard, unless the clip is speech alone."""
+        if case.category == "speech":
+            return None
         motion = motion_energy(clip)
         loudness = np.linalg.norm(mel_magnitudes(clip.audio.numpy(), clip.sample_rate_hz), axis=1)
         return Trace(
@@ -80,6 +82,19 @@ class LipCorr(ClipMetric):
     def measure(self, clip: Clip, case: BenchCase) -> Mapping[str, float]:
         """``lip_corr`` unless nobody speaks."""
         return {} if case.category == "ambient" else {"lip_corr": lip_corr(clip)}
+
+    def trace(self, clip: Clip, case: BenchCase) -> Trace | None:
+        """Mouth opening and loudness of the speech, for clips of speech alone."""
+        if case.category != "speech":
+            return None
+        mouth, speech = mouth_opening(clip), speech_envelope(clip)
+        return Trace(
+            visual=tuple((mouth / max(mouth.max(), 1e-9)).tolist()),
+            audible=tuple((speech / max(speech.max(), 1e-9)).tolist()),
+            visual_s=(),
+            audible_s=(),
+            duration_s=clip.duration_s,
+        )
 
 
 class CaptionAccuracy(ClipMetric):

@@ -69,8 +69,8 @@ def test_the_class_excludes_clips_without_peaks_and_traces_them():
     metric.update(still, CASE)
     metric.update(thumps(), CASE)
     assert metric.compute()["av_align"] == pytest.approx(av_align(thumps()))
-    assert metric.trace(still).visual_s == ()
-    assert len(metric.trace(thumps()).audible_s) == 5
+    assert metric.trace(still, CASE).visual_s == ()
+    assert len(metric.trace(thumps(), CASE).audible_s) == 5
 
 
 @pytest.mark.parametrize(

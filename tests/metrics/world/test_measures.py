@@ -36,8 +36,11 @@ def test_speech_alone_is_left_out_of_event_f1_and_a_case_without_attributes_of_c
 
 
 def test_traces_show_what_was_detected():
-    clip, _ = samples(1)[0]
-    trace = EventF1().trace(clip)
+    (clip, case), (spoken, speech) = samples(2)[:2]
+    trace = EventF1().trace(clip, case)
+    assert LipCorr().trace(clip, case) is None
+    assert EventF1().trace(spoken, speech) is None
+    assert max(LipCorr().trace(spoken, speech).visual) == pytest.approx(1)
     assert len(trace.visual_s) == len(trace.audible_s) > 0
     assert max(trace.visual) == pytest.approx(1)
     assert trace.duration_s == pytest.approx(2.44)
