@@ -48,8 +48,9 @@ format: setup ## Let ruff put the code in order
 	$(BIN)/ruff format .
 
 codecs: setup ## Train the world's codecs again from nothing (the weights shipped in harmony_lit/codecs)
-	$(BIN)/harmony fit experiments/codec/video.yaml
-	$(BIN)/harmony fit experiments/codec/audio.yaml
+	$(BIN)/harmony data world runs/codec/clips --clips 600
+	$(BIN)/harmony fit experiments/codec/world_video.yaml
+	$(BIN)/harmony fit experiments/codec/world_audio.yaml
 
 ablation: setup ## Train and bench the five steps of the ablation ladder, one after the other
 	@set -e; for step in 0_global 1_gldi 2_rope 3_cts 4_sync_cfg; do \

@@ -28,7 +28,7 @@ _CHUNK = 256  # latent frames per pass, small enough for the caches
 
 
 class _LookBack(nn.Module):
-    """Adds a convolution over the current and the two previous latent frames, (B, Tv, D, h, w); starts at zero."""
+    """Adds a convolution over the current and the two previous latent frames, (B, Tv, D, h, w); starts as nothing."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -45,21 +45,19 @@ class ConvVideoAutoencoder(nn.Module):
 
     Args:
         channels: Latent channels ``C``.
-        width: Width of the finest level (a quarter of the pixels' rows); the two coarser ones have 1.5 and 2 times it.
+        width: Width on the grid of 4 pixels; those of 8 and 16 pixels have 1.5 and 2 times it.
     """
 
     def __init__(self, channels: int, width: int = 64) -> None:
         super().__init__()
         fine, middle, coarse = width, width * 3 // 2, width * 2
+        group = 3 * _STRIDE[0]
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(3 * 4 * 16, fine, 3, padding=1),
+            nn.Conv2d(group, fine, 8, stride=4, padding=2),
             Residual(nn.Conv2d, fine),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * fine, middle, 1),
+            nn.Conv2d(fine, middle, 2, stride=2),
             Residual(nn.Conv2d, middle),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * middle, coarse, 1),
+            nn.Conv2d(middle, coarse, 2, stride=2),
             Residual(nn.Conv2d, coarse),
             nn.Conv2d(coarse, channels, 1),
         )
@@ -73,8 +71,7 @@ class ConvVideoAutoencoder(nn.Module):
             nn.Conv2d(middle, 4 * fine, 1),
             nn.PixelShuffle(2),
             Residual(nn.Conv2d, fine),
-            Residual(nn.Conv2d, fine),
-            nn.Conv2d(fine, 3 * 4 * 16, 3, padding=1),
+            nn.Conv2d(fine, group * 16, 3, padding=1),
             nn.PixelShuffle(4),
         )
         self.normalise = nn.BatchNorm3d(channels, affine=False, momentum=0.05)

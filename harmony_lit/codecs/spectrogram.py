@@ -50,7 +50,8 @@ class Spectrogram(nn.Module):
 
     def log_mel(self, log_magnitude: Tensor) -> Tensor:
         """(B, K, T) -> (B, M, T), natural logarithms."""
-        return (self.filters @ log_magnitude.exp()).clamp_min(SILENCE).log()
+        with torch.autocast(log_magnitude.device.type, enabled=False):
+            return (self.filters @ log_magnitude.exp()).clamp_min(SILENCE).log()
 
     def audio(self, log_magnitude: Tensor, iterations: int = 32, momentum: float = 0.99) -> Tensor:
         """Samples whose magnitudes are those given: (B, K, T) -> (B, T * hop).

@@ -17,6 +17,7 @@ from harmony_lit.codecs.conv_video import ConvVideoCodec
 from harmony_lit.codecs.files import save_weights
 from harmony_lit.codecs.losses import spectral_loss, video_loss
 from harmony_lit.codecs.spectral_audio import SpectralAudioCodec
+from harmony_lit.errors import UserError
 
 
 class CodecModule(L.LightningModule):
@@ -26,7 +27,8 @@ class CodecModule(L.LightningModule):
         network: The autoencoder to train.
         settings: Its settings, stored beside the exported weights.
         export: Where to write the safetensors file when the fit ends.
-        learning_rate: Peak of AdamW's learning rate; it rises for 5 % of the steps and falls to zero at the end.
+        learning_rate: Peak of AdamW's learning rate; it rises for 5 % of the steps, then a cosine
+            takes it to zero at ``trainer.max_steps``.
         noise: Largest standard deviation of the noise on normalised latents; each sample draws its own, from 0.
     """
 
@@ -60,12 +62,18 @@ class CodecModule(L.LightningModule):
         self.log("val/loss", self.reconstruction_loss(batch, 0.0), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW on one cycle."""
+        """AdamW on one cycle.
+
+        Raises:
+            UserError: If the trainer has no ``max_steps``.
+        """
+        if self.trainer.max_steps < 1:
+            raise UserError("trainer.max_steps: a codec's learning rate falls to zero over a given number of steps")
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             self.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
+            total_steps=self.trainer.max_steps,
             pct_start=0.05,
             cycle_momentum=False,
         )
@@ -87,7 +95,7 @@ class VideoCodecModule(CodecModule):
         noise: Largest standard deviation of the noise on normalised latents.
     """
 
-    def __init__(self, codec: ConvVideoCodec, export: str, learning_rate: float = 2e-3, noise: float = 0.6) -> None:
+    def __init__(self, codec: ConvVideoCodec, export: str, learning_rate: float = 2e-3, noise: float = 0.35) -> None:
         super().__init__(codec.new_network(), codec.settings, export, learning_rate, noise)
 
     def reconstruction_loss(self, batch: Tensor, noise: float) -> Tensor:

@@ -7,7 +7,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from harmony_lit.codecs.conv_video import ConvVideoCodec
 from harmony_lit.codecs.files import fingerprint, load_weights, resolve_weights, save_weights
+from harmony_lit.codecs.spectral_audio import SpectralAudioCodec
 
 
 def make_network(width: int = 3, seed: int = 0) -> nn.Module:
@@ -57,7 +59,7 @@ def test_absent_file_is_one_clear_sentence():
 
 @pytest.mark.parametrize("kind", ["video", "audio"])
 def test_the_worlds_weights_are_packaged_and_small(kind):
-    assert resolve_weights("world", kind).stat().st_size < 3e6
+    assert resolve_weights("world", kind).stat().st_size < 4e6
 
 
 def test_fingerprint_sees_every_part():
@@ -69,3 +71,8 @@ def test_fingerprint_sees_every_part():
         fingerprint("X", {"n": 1}, {**state, "b": torch.tensor([1.0, 1.001])}),
     }
     assert len(prints) == 4
+
+
+def test_default_codecs_load_the_worlds_weights():
+    assert ConvVideoCodec().fingerprint != ConvVideoCodec(weights=None).fingerprint
+    assert SpectralAudioCodec().fingerprint != SpectralAudioCodec(weights=None).fingerprint
