@@ -79,8 +79,10 @@ def write_mp4(path: str | Path, clip: Clip, crf: int = 18) -> None:
         raise UserError(f"an mp4 needs at least one frame with even sides, not {frames} of {height}x{width}")
     rate = Fraction(clip.fps).limit_denominator(1001)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        # One thread: x264's output depends on their number. "veryfast" loses nothing at this quality and size of frame.
-        quality = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        # The same bytes each time: x264's output depends on the number of threads, and its macroblock tree, in SIMD
+        # code, on memory that nobody has written (seen with x264 in PyAV 18.1 and MALLOC_PERTURB_).
+        # "veryfast" loses nothing at this quality and size of frame.
+        quality = {"crf": str(crf), "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
         video = container.add_stream("libx264", rate=rate, options=quality)
         assert isinstance(video, av.video.VideoStream)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
