@@ -70,3 +70,9 @@ def test_the_ladder_ends_at_the_quickstart() -> None:
     for key in ("name", "run_dir", "description", "bench"):
         del top[key], quickstart[key]
     assert differences(quickstart, top) == []
+
+
+def test_checking_leaves_the_experiment_as_it_was() -> None:
+    experiment = compose("quickstart")
+    validate(experiment)
+    assert experiment == compose("quickstart")

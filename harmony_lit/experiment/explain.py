@@ -6,6 +6,7 @@ jsonargparse decides what is valid; this walk only turns its refusal into a sent
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import pkgutil
@@ -58,7 +59,7 @@ def check_arguments(path: str, target: Callable[..., Any], arguments: dict[str, 
     for name, value in arguments.items():
         parser, _ = _parser(target, skip={other for other in accepted if other != name})
         try:
-            parser.parse_object({name: value})
+            parser.parse_object({name: copy.deepcopy(value)})
         except ArgumentError as error:
             raise UserError(_sentence(path, name, value, str(error), target)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +65,8 @@ def _parse(target: Callable[..., Any], arguments: Tree, path: str) -> tuple[Argu
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(target, "node", fail_untyped=False)
     try:
-        return parser, parser.parse_object({"node": arguments})
+        # A copy: jsonargparse turns the nodes of what it is given into its own Namespaces.
+        return parser, parser.parse_object({"node": copy.deepcopy(arguments)})
     except ArgumentError as error:
         check_arguments(path, target, arguments)
         raise UserError(f"{path}: {type_problem(str(error))}") from error
