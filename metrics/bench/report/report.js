@@ -43,11 +43,10 @@ for (const button of all(".turns")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
     for (const video of all("video", button.closest(".card"))) {
-      const ended = new Promise((done) => video.addEventListener("ended", () => done(true), { once: true }));
+      const paused = new Promise((done) => video.addEventListener("pause", done, { once: true }));
       await play(video);
-      if (current !== video || !(await Promise.race([ended, new Promise((done) => {
-        const watch = setInterval(() => { if (current !== video) { clearInterval(watch); setTimeout(() => done(false), 0); } }, 50);
-      })]))) return;
+      await paused; // at its end, or because somebody stopped it
+      if (!video.ended) return;
     }
   });
 }

@@ -19,7 +19,8 @@ def trace_svg(trace: Trace) -> str:
     height = 2 * (_HALF + _MARGIN)
     middle = height / 2
     parts = [f'<svg class="trace" viewBox="0 0 {_WIDTH:g} {height:g}" role="img">']
-    parts.append(f"<title>{len(trace.visual_s)} seen, {len(trace.audible_s)} heard</title>")
+    if trace.visual_s or trace.audible_s:
+        parts.append(f"<title>{len(trace.visual_s)} seen, {len(trace.audible_s)} heard</title>")
     parts.append(_area(trace.visual, middle, -_HALF, "seen"))
     parts.append(_area(trace.audible, middle, _HALF, "heard"))
     parts.append(f'<line class="axis" x1="0" x2="{_WIDTH:g}" y1="{middle:g}" y2="{middle:g}"/>')
