@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 from pathlib import Path
 
 from harmony_lit.cli.guard import guarded
@@ -21,14 +22,24 @@ def main(argv: list[str] | None = None) -> int:
         from harmony_lit.experiment.run_folder import RunFolder
         from harmony_lit.experiment.train import train_stage
 
-        logging.basicConfig(level=logging.WARNING, format="%(message)s")
-        logging.getLogger("harmony_lit").setLevel(logging.INFO)
+        _quieten()
         if train_stage(RunFolder(arguments.run), arguments.stage):
             return 0
         print(f"stage {arguments.stage} stopped before its last step; run the same command again to go on")
         return 1
 
     return guarded(work)
+
+
+def _quieten() -> None:
+    """Leaves what the user can act on: our own notes, and warnings that are not about libraries among themselves."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for room in ("harmony_lit", "data", "metrics"):
+        logging.getLogger(room).setLevel(logging.INFO)
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from harmony_lit.experiment.atomic import remove_scratch
@@ -62,6 +62,7 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     module = build(stage["model"], f"stages.{name}.model")
     data = build(stage["data"], f"stages.{name}.data")
     trainer = build(_trainer_node(run, folder, name, stage, seed, resume), f"stages.{name}.trainer")
+    log.info("%s", _parameters(module))
     if resume is not None:
         log.info("going on from %s", resume)
     elif stage.get("start_from"):
@@ -81,6 +82,12 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     export_weights(folder.checkpoint, folder.weights)
     folder.finish({"steps": steps, "seconds_since_resume": round(time.monotonic() - began, 2)})
     return True
+
+
+def _parameters(module: LightningModule) -> str:
+    total = sum(parameter.numel() for parameter in module.parameters())
+    trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return f"{total / 1e6:.2f} M parameters, {trained / 1e6:.2f} M of them trained"
 
 
 def _trainer_node(
