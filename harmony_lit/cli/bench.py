@@ -32,8 +32,10 @@ def register(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measures."""
     from harmony_lit.experiment.load import locate
-    from metrics.bench.run import bench_run
+    from harmony_lit.experiment.phases import phase
 
     folder = locate(arguments.run_path)[0].path
+    with phase(folder, "bench start", whole_process=True):
+        from metrics.bench.run import bench_run
     bench_run(arguments.run_path, arguments.stage, arguments.overrides)
     print(f"\nwatch:  tensorboard --logdir {folder}\nreport: {folder / 'report.html'}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harmony_lit.errors import UserError
 from harmony_lit.experiment.compose import Experiment
+from harmony_lit.experiment.phases import phase
 from harmony_lit.experiment.run_folder import RunFolder, locked
 
 
@@ -42,7 +43,8 @@ def fit(experiment: Experiment, fresh: bool = False, context: BaseContext | None
     run = RunFolder(experiment.run_dir)
     context = context or multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with locked(run.path / ".lock"):
-        run.prepare(experiment, fresh)
+        with phase(run.path, "fit check", whole_process=True):
+            run.prepare(experiment, fresh)
         _check_order(run, list(experiment.stages))
         for number, name in enumerate(experiment.stages, start=1):
             title = f"stage {number}/{len(experiment.stages)} {name}"
@@ -80,9 +82,9 @@ def _stage_process(run: Path, name: str) -> None:
     from harmony_lit.experiment.train import die_with_parent
 
     die_with_parent()
-    # What Lightning's launcher runs again for the other ranks of a multi-device fit.
+    # What Lightning's launcher runs again, as `python -m`, for the other ranks of a multi-device fit.
     sys.argv = [str(stage.__file__), str(run), name]
-    sys.modules["__main__"].__spec__ = None
+    sys.modules["__main__"].__spec__ = stage.__spec__
     sys.exit(stage.main(sys.argv[1:]))
 
 

@@ -1,0 +1,92 @@
+"""The real curriculum on a handful of clips: killed at five random moments, it ends with the same weights."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("audio", "timbre", "joint")
+KILLS = 5
+
+
+def harmony(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harmony_lit.cli.main", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(*arguments: str) -> None:
+    process = harmony(*arguments)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+
+
+def fit(data: Path, run: Path) -> list[str]:
+    return [
+        "fit", "quickstart", f"run_dir={run}", f"paths.clips={data}/clips", f"paths.latents={data}/latents",
+        "fit.data.init_args.batch_size=4", "fit.trainer.val_check_interval=7", "fit.checkpoint.every_n_steps=5",
+        "stages.audio.trainer.max_steps=20", "stages.timbre.trainer.max_steps=12", "stages.joint.trainer.max_steps=30",
+        "fit.trainer.log_every_n_steps=1",
+    ]  # fmt: skip
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    return {stage: (run / "stages" / stage / "weights.safetensors").read_bytes() for stage in STAGES}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    finish("data", "world", f"{folder}/clips", "--clips", "24", "--val-clips", "6", "--test-clips", "6")
+    finish("data", "encode", f"{folder}/clips", f"{folder}/latents", "--experiment", "quickstart")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_killed_at_five_random_moments_the_curriculum_ends_with_the_same_weights(data: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    finish(*fit(data, tmp_path / "whole"))
+    whole_s = time.monotonic() - began
+
+    draw = random.Random(0)
+    kills = 0
+    while kills < KILLS:
+        process = harmony(*fit(data, tmp_path / "killed"))
+        try:
+            # At least long enough to come out of the imports now and then; anywhere after that.
+            process.communicate(timeout=draw.uniform(0.2, 0.6) * whole_s)
+            break
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+    assert kills >= 2
+    finish(*fit(data, tmp_path / "killed"))
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ctrl_c_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) -> None:
+    process = harmony(*fit(data, tmp_path / "run"))
+    checkpoint = tmp_path / "run" / "stages" / "audio" / "last.ckpt"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.05)
+    before = checkpoint.stat().st_mtime_ns
+    # As a terminal does: to the command and to the stage.
+    for pid in (process.pid, *children(process.pid)):
+        os.kill(pid, signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == 130, output
+    assert checkpoint.stat().st_mtime_ns > before
+    finish(*fit(data, tmp_path / "run"))
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
