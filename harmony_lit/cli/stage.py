@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -34,8 +35,9 @@ def main(argv: list[str] | None = None) -> int:
 def _quieten() -> None:
     """Leaves what the user can act on: our own notes, and warnings that are not about libraries among themselves."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    first = os.environ.get("LOCAL_RANK", "0") == "0"  # the other ranks would say the same again
     for room in ("harmony_lit", "data", "metrics"):
-        logging.getLogger(room).setLevel(logging.INFO)
+        logging.getLogger(room).setLevel(logging.INFO if first else logging.WARNING)
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

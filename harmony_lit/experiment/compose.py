@@ -89,8 +89,13 @@ def compose(source: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     tree.setdefault("name", path.stem)
     tree.setdefault("seed", 0)
     tree.setdefault("run_dir", "runs/${name}")
-    resolved = _resolve(_expand(tree), path)
+    resolved = _resolve(dict(sorted(_expand(tree).items(), key=_place)), path)
     return Experiment(resolved)
+
+
+def _place(item: tuple[str, Any]) -> int:
+    """The order in which people read an experiment."""
+    return list(TOP_LEVEL).index(item[0])
 
 
 def _override(tree: Tree, override: str) -> Tree:
