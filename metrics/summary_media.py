@@ -30,7 +30,9 @@ Pixels = NDArray[np.uint8]
 def add_clip(writer: SummaryWriter, tag: str, clip: Clip, step: int) -> None:
     """Logs a clip as ``TAG/video`` (a GIF over its spectrogram), ``TAG/spectrogram`` and ``TAG/audio``."""
     data = encode_gif(clip)
-    picture = Summary.Image(height=1, width=_WIDTH, colorspace=3, encoded_image_string=data)
+    rows, columns = clip.video.shape[2:]
+    height = round(_WIDTH * rows / columns) + _SPECTRUM_HEIGHT
+    picture = Summary.Image(height=height, width=_WIDTH, colorspace=3, encoded_image_string=data)
     summary = Summary(value=[Summary.Value(tag=f"{tag}/video", image=picture)])
     writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]
     spectrogram = draw_spectrogram(clip.audio, clip.sample_rate_hz, 2 * _WIDTH, 2 * _SPECTRUM_HEIGHT)
@@ -49,7 +51,9 @@ def encode_gif(clip: Clip) -> bytes:
         page[:rows] = np.asarray(Image.fromarray(picture).resize((_WIDTH, rows), Image.Resampling.BICUBIC))
         page[rows:] = spectrum
         page[rows:, min(_WIDTH - 1, round((index + 0.5) / frames * _WIDTH))] = 255
-        pages.append(Image.fromarray(page).quantize(128, Image.Quantize.FASTOCTREE))
+        pages.append(Image.fromarray(page))
+    palette = pages[frames // 2].quantize(256)
+    pages = [page.quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
     # A GIF counts in hundredths of a second; rounding the ends, not the durations, keeps the total.
     ends = np.round(100 * np.arange(frames + 1) / clip.fps)
     buffer = io.BytesIO()
