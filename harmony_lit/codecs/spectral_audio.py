@@ -19,7 +19,7 @@ from harmony_lit.codecs.spectrogram import Spectrogram
 from harmony_lit.errors import UserError
 
 _CENTRE, _SPREAD = 0.0, 2.5  # about the mean and deviation of log-magnitudes
-_CHUNK = 32  # sounds per pass
+_CHUNK = 4  # sounds per pass, few enough for the caches
 
 
 class SpectralAutoencoder(nn.Module):
@@ -89,7 +89,7 @@ class SpectralAudioCodec:
         sample_rate_hz: int = 16_000,
         weights: str | None = "world",
         width: int = 128,
-        iterations: int = 32,
+        iterations: int = 16,
     ) -> None:
         if hop < 2 or hop % 2:
             raise UserError(f"audio_codec.hop must be an even number of samples, not {hop}")
