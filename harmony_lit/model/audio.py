@@ -1,9 +1,9 @@
 """The audio branch: an MM-DiT symmetric in depth to the video branch (Sec. 3.1).
 
 eps_a = MMDiT(concat([z_r ; z_a,t], e_speech, e_prompt), t_a): reference latents, noisy latents, transcript and
-caption attend jointly; latents and text have weights of their own.
+caption attend jointly.
 
-Shape legend: B batch, R reference latents, T noisy latents, L = R + T, K text tokens (transcript, then caption),
+Shape legend: B batch, R reference latents, T noisy latents, K text tokens (transcript, then caption), L = R + T + K,
 D width, C latent channels.
 """
 
@@ -16,17 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from harmony_lit.containers import AudioLatents, Conditions, length_mask
-from harmony_lit.model.layers import (
-    Attention,
-    KeyValue,
-    attention,
-    feed_forward,
-    mask_bias,
-    merge_heads,
-    modulate,
-    sinusoidal_embedding,
-)
-from harmony_lit.model.rope import Rotation, rotate, time_rotation
+from harmony_lit.model.audio_blocks import AudioBlock, AudioBlockDims, AudioState, MMDiTBlock
+from harmony_lit.model.layers import mask_bias, sinusoidal_embedding
+from harmony_lit.model.rope import time_rotation
 from harmony_lit.model.transcript import TranscriptEncoder
 from harmony_lit.model.video import Head
 
@@ -39,103 +31,6 @@ class AudioDims:
     caption_dim: int
     vocab_size: int
     depth: int
-
-
-@dataclass(frozen=True)
-class AudioTokens:
-    """Hidden states: ``latents`` (B, R + T, D), reference first, and ``text`` (B, K, D)."""
-
-    latents: Tensor
-    text: Tensor
-
-
-@dataclass(frozen=True)
-class AudioState:
-    """What stays fixed through the blocks."""
-
-    clean: Tensor  # (B, 1, 6, D) modulation at t = 0, for the reference
-    noisy: Tensor  # (B, 1, 6, D) modulation at t
-    time: Tensor  # (B, 1, D)
-    reference: int  # R
-    rotation: Rotation  # of [latents ; text]
-    bias: Tensor  # (B, 1, 1, L + K)
-
-
-class Stream(nn.Module):
-    """The weights of one stream of an MM-DiT block: modulation, attention projections, feed-forward."""
-
-    def __init__(self, dim: int, ffn_dim: int, heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
-        self.attn = Attention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
-        self.ffn = feed_forward(dim, ffn_dim)
-        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
-
-    def modulations(self, *states: Tensor) -> list[tuple[Tensor, ...]]:
-        """Six (B, 1, D) tensors for each state (B, 1, 6, D): shift, scale, gate of attention and of feed-forward."""
-        return [(state + self.modulation[:, None]).unbind(2) for state in states]
-
-
-class ReadOnlyStream(nn.Module):
-    """The text stream of the last block: it is attended to, but its own update would be read by nobody."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
-        self.attn = KeyValue(dim, heads)
-        self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
-
-    def modulations(self, *states: Tensor) -> list[tuple[Tensor, ...]]:
-        """Shift and scale, each (B, 1, D), for each state (B, 1, 6, D)."""
-        return [(state[:, :, :2] + self.modulation[:, None]).unbind(2) for state in states]
-
-
-class AudioBlock(nn.Module):
-    """One MM-DiT block in two halves, so that the interaction can stand between attention and feed-forward."""
-
-    def __init__(self, dim: int, ffn_dim: int, heads: int, last: bool = False) -> None:
-        super().__init__()
-        self.latents = Stream(dim, ffn_dim, heads)
-        self.text = ReadOnlyStream(dim, heads) if last else Stream(dim, ffn_dim, heads)
-
-    def attend(self, x: AudioTokens, state: AudioState) -> AudioTokens:
-        """Joint self-attention over [reference ; noisy ; transcript ; caption]."""
-        r, length = state.reference, x.latents.shape[1]
-        clean, noisy = self.latents.modulations(state.clean, state.noisy)
-        (text,) = self.text.modulations(state.noisy)
-        latents = _modulate_parts(self.latents.norm1(x.latents), r, clean[:2], noisy[:2])
-        words = modulate(self.text.norm1(x.text), *text[:2])
-
-        kv = [self.latents.attn.project_kv(latents), self.text.attn.project_kv(words)]
-        k, v = (torch.cat(parts, dim=2) for parts in zip(*kv, strict=True))
-        q = self.latents.attn.project_q(latents)
-        if isinstance(self.text, Stream):
-            q = torch.cat([q, self.text.attn.project_q(words)], dim=2)
-        q, k = rotate(q, state.rotation[:, :, : q.shape[2]]), rotate(k, state.rotation)
-        y = merge_heads(attention(q, k, v, state.bias))
-        update = _gate_parts(self.latents.attn.o(y[:, :length]), r, clean[2], noisy[2])
-        if isinstance(self.text, Stream):
-            return AudioTokens(x.latents + update, x.text + self.text.attn.o(y[:, length:]) * text[2])
-        return AudioTokens(x.latents + update, x.text)
-
-    def feed_forward(self, x: AudioTokens, state: AudioState) -> AudioTokens:
-        """Each stream through its own feed-forward."""
-        clean, noisy = self.latents.modulations(state.clean, state.noisy)
-        y = self.latents.ffn(_modulate_parts(self.latents.norm2(x.latents), state.reference, clean[3:5], noisy[3:5]))
-        latents = x.latents + _gate_parts(y, state.reference, clean[5], noisy[5])
-        if not isinstance(self.text, Stream):
-            return AudioTokens(latents, x.text)
-        (text,) = self.text.modulations(state.noisy)
-        return AudioTokens(latents, x.text + self.text.ffn(modulate(self.text.norm2(x.text), *text[3:5])) * text[5])
-
-
-def _modulate_parts(x: Tensor, r: int, clean: tuple[Tensor, ...], noisy: tuple[Tensor, ...]) -> Tensor:
-    return torch.cat([modulate(x[:, :r], *clean), modulate(x[:, r:], *noisy)], dim=1)
-
-
-def _gate_parts(x: Tensor, r: int, clean: Tensor, noisy: Tensor) -> Tensor:
-    return torch.cat([x[:, :r] * clean, x[:, r:] * noisy], dim=1)
 
 
 class AudioTower(nn.Module):
@@ -152,6 +47,7 @@ class AudioTower(nn.Module):
         ffn_width: Hidden width of the feed-forwards.
         freq_dim: Width of the sinusoidal timestep embedding.
         null_reference: Length of the learned reference that stands in where none is given.
+        block: The blocks; their dims are passed by the tower.
         transcript: The transcript encoder; the vocabulary is passed by the tower.
     """
 
@@ -164,6 +60,7 @@ class AudioTower(nn.Module):
         ffn_width: int = 14_336,
         freq_dim: int = 256,
         null_reference: int = 8,
+        block: Callable[[AudioBlockDims], AudioBlock] = MMDiTBlock,
         transcript: Callable[[int], TranscriptEncoder] = TranscriptEncoder,
     ) -> None:
         super().__init__()
@@ -178,12 +75,12 @@ class AudioTower(nn.Module):
         self.time_embedding = nn.Sequential(nn.Linear(freq_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.blocks = nn.ModuleList(
-            AudioBlock(width, ffn_width, heads, last=layer == dims.depth - 1) for layer in range(dims.depth)
+            block(AudioBlockDims(width, ffn_width, heads, last=layer == dims.depth - 1)) for layer in range(dims.depth)
         )
         self.head = Head(width, dims.channels)
 
-    def embed(self, latents: AudioLatents, t: Tensor, conditions: Conditions) -> tuple[AudioTokens, AudioState]:
-        """Tokens and the state of the blocks.
+    def embed(self, latents: AudioLatents, t: Tensor, conditions: Conditions) -> tuple[Tensor, AudioState]:
+        """Tokens (B, L, D) and the state of the blocks.
 
         Args:
             latents: Noisy latents (B, C, T).
@@ -208,16 +105,17 @@ class AudioTower(nn.Module):
             noisy=at_t,
             time=time[:, 1:],
             reference=reference.shape[1],
+            latents=reference.shape[1] + noisy.shape[1],
             rotation=time_rotation(
                 self._positions(latents, reference.shape[1], reference_lengths, conditions), self.width // self.heads
             ),
             bias=mask_bias(mask)[:, None, None],
         )
-        return AudioTokens(torch.cat([reference.to(noisy.dtype), noisy], dim=1), text), state
+        return torch.cat([reference.to(noisy.dtype), noisy, text.to(noisy.dtype)], dim=1), state
 
-    def unembed(self, x: AudioTokens, state: AudioState) -> Tensor:
-        """Tokens to velocities of the noisy part, (B, C, T)."""
-        return self.head(x.latents[:, state.reference :], state.time).transpose(1, 2)
+    def unembed(self, x: Tensor, state: AudioState) -> Tensor:
+        """Tokens (B, L, D) to velocities of the noisy part, (B, C, T)."""
+        return self.head(x[:, state.reference : state.latents], state.time).transpose(1, 2)
 
     def _reference(self, given: AudioLatents) -> tuple[Tensor, Tensor]:
         """Embedded reference (B, R, D) with its lengths; the learned null where the given length is 0."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from harmony_lit.containers import AudioLatents, Conditions, Prediction, VideoLatents
 from harmony_lit.geometry import Geometry
-from harmony_lit.model.audio import AudioDims, AudioState, AudioTokens, AudioTower
+from harmony_lit.model.audio import AudioDims, AudioTower
+from harmony_lit.model.audio_blocks import AudioState
 from harmony_lit.model.interaction import FrameWiseInteraction, GlobalStyle, Interaction, InteractionDims, Timeline
 from harmony_lit.model.video import VideoDims, VideoTower
 
@@ -88,21 +89,21 @@ class DualBranchDiT(nn.Module):
         timeline = Timeline(video.lengths, audio.lengths, video.x.shape[2], audio.x.shape[2])
         plan = self.interaction.plan(timeline, x.shape[2])
         style_plan = None if self.style is None else self.style.plan(timeline, x.shape[2])
-        r = audio_state.reference
+        r, end = audio_state.reference, audio_state.latents
         for layer, (video_block, audio_block) in enumerate(zip(self.video.blocks, self.audio.blocks, strict=True)):
             x = video_block.attend(x, video_state)
             tokens = audio_block.attend(tokens, audio_state)
-            reference, noisy = tokens.latents[:, :r], tokens.latents[:, r:]
+            reference, noisy, text = tokens[:, :r], tokens[:, r:end], tokens[:, end:]
             to_video, to_audio = self.interaction(layer, x, noisy, plan)
             if self.style is not None and style_plan is not None and layer < self.depth - 1:
                 reference = reference + self.style(layer, reference, x, style_plan)
             x = x + to_video
-            tokens = AudioTokens(torch.cat([reference, noisy + to_audio], dim=1), tokens.text)
+            tokens = torch.cat([reference, noisy + to_audio, text], dim=1)
             x = video_block.feed_forward(x, video_state)
             tokens = audio_block.feed_forward(tokens, audio_state)
         return Prediction(self.video.unembed(x, video_state), self.audio.unembed(tokens, audio_state))
 
-    def _audio_alone(self, tokens: AudioTokens, state: AudioState) -> Tensor:
+    def _audio_alone(self, tokens: Tensor, state: AudioState) -> Tensor:
         for block in self.audio.blocks:
             tokens = block.feed_forward(block.attend(tokens, state), state)
         return self.audio.unembed(tokens, state)

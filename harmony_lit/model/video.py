@@ -65,19 +65,24 @@ class VideoBlock(nn.Module):
     def attend(self, x: Tensor, state: VideoState) -> Tensor:
         """Self-attention over all tokens, then cross-attention to the caption: (B, T, S, D) -> (B, T, S, D)."""
         frames = x.shape[1]
-        shift, scale, gate = (state.modulation[:, :, :3] + self.modulation[:, None, :3]).unsqueeze(2).unbind(3)
+        shift, scale, gate = self._modulations(x, state, 0)
         y = modulate(self.norm1(x), shift, scale).flatten(1, 2)
         q = rotate(self.self_attn.project_q(y), state.rotation)
         k, v = self.self_attn.project_kv(y)
         y = self.self_attn.o(merge_heads(attention(q, rotate(k, state.rotation), v, state.bias)))
-        x = x + y.unflatten(1, (frames, -1)) * gate
+        x = torch.addcmul(x, y.unflatten(1, (frames, -1)), gate)
         y = self.cross_attn(self.norm3(x).flatten(1, 2), state.text, state.text_bias)
         return x + y.unflatten(1, (frames, -1))
 
     def feed_forward(self, x: Tensor, state: VideoState) -> Tensor:
         """(B, T, S, D) -> (B, T, S, D)."""
-        shift, scale, gate = (state.modulation[:, :, 3:] + self.modulation[:, None, 3:]).unsqueeze(2).unbind(3)
-        return x + self.ffn(modulate(self.norm2(x), shift, scale)) * gate
+        shift, scale, gate = self._modulations(x, state, 3)
+        return torch.addcmul(x, self.ffn(modulate(self.norm2(x), shift, scale)), gate)
+
+    def _modulations(self, x: Tensor, state: VideoState, first: int) -> tuple[Tensor, ...]:
+        """Shift, scale and gate from index ``first`` on, each (B, T, 1, D) in x's dtype."""
+        part = slice(first, first + 3)
+        return (state.modulation[:, :, part] + self.modulation[:, None, part]).to(x.dtype).unsqueeze(2).unbind(3)
 
 
 class Head(nn.Module):
@@ -93,7 +98,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """x (B, T, S, D) or (B, T, D) with time (B, T or 1, D) -> (..., out_dim)."""
-        shift, scale = (time.unsqueeze(2) + self.modulation[:, None]).unbind(2)
+        shift, scale = (time.unsqueeze(2) + self.modulation[:, None]).to(x.dtype).unbind(2)
         if x.ndim == 4:
             shift, scale = shift.unsqueeze(2), scale.unsqueeze(2)
         return self.head(modulate(self.norm(x), shift, scale))

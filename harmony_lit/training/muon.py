@@ -1,4 +1,8 @@
-"""Muon on the matrices of the blocks, AdamW on everything else, as one optimiser."""
+"""Muon on the matrices of the blocks, AdamW on everything else, as one optimiser.
+
+Muon (Jordan et al. 2024) replaces the momentum of a matrix by its nearest orthogonal matrix, found by a
+Newton-Schulz iteration: X <- a X + (b X X^T + c (X X^T)^2) X.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,74 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """About the nearest orthogonal matrices of a stack (N, rows, columns), in bfloat16."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    if tall:
+        x = x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+class BatchedMuon(torch.optim.Optimizer):
+    """``torch.optim.Muon`` (Nesterov momentum, update size matched to AdamW's) over stacks of equal shapes.
+
+    The library's loop runs some twenty small kernels for every matrix, a fifth of a step of a small model on a CPU;
+    here all matrices of one shape go through them at once.
+
+    Args:
+        params: Matrices.
+        lr: Learning rate.
+        momentum: Momentum.
+        weight_decay: Decoupled weight decay.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            stacks: dict[torch.Size, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    stacks.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in stacks.items():
+                self._step(parameters, group, 0.2 * max(shape) ** 0.5)
+        return loss
+
+    def _step(self, parameters: list[nn.Parameter], group: dict[str, Any], scale: float) -> None:
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        grads = [parameter.grad for parameter in parameters]
+        torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
+        nesterov = torch._foreach_lerp(grads, buffers, group["momentum"])
+        updates = orthogonalise(torch.stack(list(nesterov))).float()
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, list(updates.unbind()), alpha=-group["lr"] * scale)
+
 
 class MuonAdamW(torch.optim.Optimizer):
-    """``torch.optim.Muon`` for hidden matrices and ``torch.optim.AdamW`` for the rest, behind one interface.
+    """``BatchedMuon`` for hidden matrices and ``torch.optim.AdamW`` for the rest, behind one interface.
 
     Schedulers, checkpoints and Lightning's automatic optimisation see a single optimiser. Embeddings, heads, norms,
     biases and modulations are not hidden matrices: they go to AdamW.
@@ -46,9 +115,7 @@ class MuonAdamW(torch.optim.Optimizer):
         if not hidden:
             raise ValueError("optimizer: no trained parameter is a matrix of a block; use AdamW instead of MuonAdamW")
         self._parts: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(
-                hidden, lr=lr, momentum=momentum, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
+            BatchedMuon(hidden, lr=lr, momentum=momentum, weight_decay=weight_decay)
         ]
         if others:
             self._parts.append(
@@ -83,8 +150,3 @@ class MuonAdamW(torch.optim.Optimizer):
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self._parts for group in part.param_groups]
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """All parameters, Muon's first."""
-        return [p for group in self.param_groups for p in group["params"]]

@@ -45,7 +45,8 @@ def test_muon_and_adamw_together_step_as_each_alone():
     torch.optim.Muon(hidden, lr=0.02, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw").step()
     torch.optim.AdamW(others, lr=0.003, betas=(0.9, 0.95), weight_decay=0.0).step()
     for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs)
+        # The iteration runs in bfloat16, batched and alone with other roundings.
+        torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("factory", [Muon(), AdamW(lr=1e-2)])

@@ -1,0 +1,156 @@
+"""Blocks of the audio branch: MM-DiT, with weights of its own for text, and a single stream that shares them.
+
+Tokens are one sequence x (B, L, D) = [reference (R) ; noisy (T) ; text (K: transcript, then caption)].
+Each block is in two halves, so that the interaction can stand between attention and feed-forward.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from harmony_lit.model.layers import Attention, KeyValue, attention, feed_forward, merge_heads, modulate
+from harmony_lit.model.rope import Rotation, rotate
+
+
+@dataclass(frozen=True)
+class AudioBlockDims:
+    """What the tower tells its blocks; ``last`` marks the one whose text output nobody reads."""
+
+    width: int
+    ffn_width: int
+    heads: int
+    last: bool
+
+
+@dataclass(frozen=True)
+class AudioState:
+    """What stays fixed through the blocks."""
+
+    clean: Tensor  # (B, 1, 6, D) modulation at t = 0, for the reference
+    noisy: Tensor  # (B, 1, 6, D) modulation at t, for the rest
+    time: Tensor  # (B, 1, D)
+    reference: int  # R
+    latents: int  # R + T
+    rotation: Rotation  # of all tokens
+    bias: Tensor  # (B, 1, 1, L)
+
+
+class AudioBlock(nn.Module, ABC):
+    """Base of the blocks."""
+
+    @abstractmethod
+    def attend(self, x: Tensor, state: AudioState) -> Tensor:
+        """Joint self-attention over all tokens."""
+
+    @abstractmethod
+    def feed_forward(self, x: Tensor, state: AudioState) -> Tensor:
+        """Feed-forward of every token."""
+
+
+class Stream(nn.Module):
+    """The weights of one stream: modulation, attention projections, feed-forward."""
+
+    def __init__(self, dims: AudioBlockDims) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims.width, eps=1e-6, elementwise_affine=False)
+        self.attn = Attention(dims.width, dims.heads)
+        self.norm2 = nn.LayerNorm(dims.width, eps=1e-6, elementwise_affine=False)
+        self.ffn = feed_forward(dims.width, dims.ffn_width)
+        self.modulation = nn.Parameter(torch.randn(1, 6, dims.width) / dims.width**0.5)
+
+    def modulations(self, *states: Tensor) -> list[tuple[Tensor, ...]]:
+        """Six (B, 1, D) tensors for each state (B, 1, 6, D): shift, scale, gate of attention and of feed-forward."""
+        return [(state + self.modulation[:, None].to(state.dtype)).unbind(2) for state in states]
+
+
+class ReadOnlyStream(nn.Module):
+    """The text stream of the last MM-DiT block: attended to, but its own update would be read by nobody."""
+
+    def __init__(self, dims: AudioBlockDims) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims.width, eps=1e-6, elementwise_affine=False)
+        self.attn = KeyValue(dims.width, dims.heads)
+        self.modulation = nn.Parameter(torch.randn(1, 2, dims.width) / dims.width**0.5)
+
+    def modulations(self, *states: Tensor) -> list[tuple[Tensor, ...]]:
+        """Shift and scale, each (B, 1, D), for each state (B, 1, 6, D)."""
+        return [(state[:, :, :2] + self.modulation[:, None].to(state.dtype)).unbind(2) for state in states]
+
+
+class SingleStreamBlock(AudioBlock):
+    """All tokens through the same weights: fewer parameters, and on small models about a fifth faster than MM-DiT."""
+
+    def __init__(self, dims: AudioBlockDims) -> None:
+        super().__init__()
+        self.stream = Stream(dims)
+
+    def attend(self, x: Tensor, state: AudioState) -> Tensor:
+        """See the base."""
+        clean, noisy = self.stream.modulations(state.clean, state.noisy)
+        y = _modulate_parts(self.stream.norm1(x), state.reference, clean[:2], noisy[:2])
+        k, v = self.stream.attn.project_kv(y)
+        q, k = rotate(self.stream.attn.project_q(y), state.rotation), rotate(k, state.rotation)
+        y = self.stream.attn.o(merge_heads(attention(q, k, v, state.bias)))
+        return _add_parts(x, y, state.reference, clean[2], noisy[2])
+
+    def feed_forward(self, x: Tensor, state: AudioState) -> Tensor:
+        """See the base."""
+        clean, noisy = self.stream.modulations(state.clean, state.noisy)
+        y = self.stream.ffn(_modulate_parts(self.stream.norm2(x), state.reference, clean[3:5], noisy[3:5]))
+        return _add_parts(x, y, state.reference, clean[5], noisy[5])
+
+
+class MMDiTBlock(AudioBlock):
+    """The paper's: latents and text have weights of their own and attend jointly."""
+
+    def __init__(self, dims: AudioBlockDims) -> None:
+        super().__init__()
+        self.latents = Stream(dims)
+        self.text = ReadOnlyStream(dims) if dims.last else Stream(dims)
+
+    def attend(self, x: Tensor, state: AudioState) -> Tensor:
+        """See the base."""
+        r, length = state.reference, state.latents
+        latents, words = x[:, :length], x[:, length:]
+        clean, noisy = self.latents.modulations(state.clean, state.noisy)
+        (text,) = self.text.modulations(state.noisy)
+        from_latents = _modulate_parts(self.latents.norm1(latents), r, clean[:2], noisy[:2])
+        from_words = modulate(self.text.norm1(words), *text[:2])
+
+        kv = [self.latents.attn.project_kv(from_latents), self.text.attn.project_kv(from_words)]
+        k, v = (torch.cat(parts, dim=2) for parts in zip(*kv, strict=True))
+        q = self.latents.attn.project_q(from_latents)
+        if isinstance(self.text, Stream):
+            q = torch.cat([q, self.text.attn.project_q(from_words)], dim=2)
+        q, k = rotate(q, state.rotation[:, :, : q.shape[2]]), rotate(k, state.rotation)
+        y = merge_heads(attention(q, k, v, state.bias))
+        latents = _add_parts(latents, self.latents.attn.o(y[:, :length]), r, clean[2], noisy[2])
+        if isinstance(self.text, Stream):
+            words = torch.addcmul(words, self.text.attn.o(y[:, length:]), text[2])
+        return torch.cat([latents, words], dim=1)
+
+    def feed_forward(self, x: Tensor, state: AudioState) -> Tensor:
+        """See the base."""
+        r, length = state.reference, state.latents
+        latents, words = x[:, :length], x[:, length:]
+        clean, noisy = self.latents.modulations(state.clean, state.noisy)
+        y = self.latents.ffn(_modulate_parts(self.latents.norm2(latents), r, clean[3:5], noisy[3:5]))
+        latents = _add_parts(latents, y, r, clean[5], noisy[5])
+        if isinstance(self.text, Stream):
+            (text,) = self.text.modulations(state.noisy)
+            y = self.text.ffn(modulate(self.text.norm2(words), *text[3:5]))
+            words = torch.addcmul(words, y, text[5])
+        return torch.cat([latents, words], dim=1)
+
+
+def _modulate_parts(x: Tensor, r: int, clean: tuple[Tensor, ...], noisy: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([modulate(x[:, :r], *clean), modulate(x[:, r:], *noisy)], dim=1)
+
+
+def _add_parts(x: Tensor, update: Tensor, r: int, clean: Tensor, noisy: Tensor) -> Tensor:
+    gated = [torch.addcmul(x[:, :r], update[:, :r], clean), torch.addcmul(x[:, r:], update[:, r:], noisy)]
+    return torch.cat(gated, dim=1)
