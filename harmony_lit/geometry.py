@@ -36,7 +36,9 @@ class Geometry:
         if self.fps <= 0 or self.sample_rate_hz <= 0 or self.audio_hop <= 0:
             raise ValueError("geometry: fps, sample_rate_hz and audio_hop must be positive")
         if self.patch[0] != 1:
-            raise ValueError(f"geometry.patch: a token holds one latent frame, so patch[0] must be 1, not {self.patch[0]}")
+            raise ValueError(
+                f"geometry.patch: a token holds one latent frame, so patch[0] must be 1, not {self.patch[0]}"
+            )
 
     @property
     def audio_rate_hz(self) -> float:
