@@ -9,7 +9,7 @@ CLIPS ?= 1200
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow lint format codecs ablation clean
+.PHONY: help setup quickstart demo test test-slow lint format codecs ablation clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,10 @@ quickstart: setup ## From nothing to trained model, sampled clips and report in 
 	$(BIN)/harmony data encode $(RUN)/clips $(RUN)/latents --experiment experiments/quickstart.yaml --run $(RUN)
 	$(BIN)/harmony fit experiments/quickstart.yaml
 	$(BIN)/harmony bench $(RUN)
+
+demo: setup ## The quickstart's world, trained about six times as long (after quickstart, whose data it shares)
+	$(BIN)/harmony fit experiments/demo.yaml
+	$(BIN)/harmony bench runs/demo
 
 test: lint ## Linters, types and the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not gpu"

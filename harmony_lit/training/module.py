@@ -112,10 +112,6 @@ class HarmonyModule(pl.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Containers know how to move themselves."""
-        return batch.to(device)
-
     def _generator(self, step: int, validation: bool = False) -> Generator:
         numbers = torch.tensor([self.seed, step, self.global_rank, int(validation)])
         primes = torch.tensor([1_000_003, 7_919, 104_729, 15_485_863])
