@@ -7,7 +7,7 @@ what a channel can carry. Latents that decode well in spite of it are smooth and
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import lightning as L
 import torch
@@ -69,7 +69,8 @@ class CodecModule(L.LightningModule):
         """
         if self.trainer.max_steps < 1:
             raise UserError("trainer.max_steps: a codec's learning rate falls to zero over a given number of steps")
-        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, self.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             self.learning_rate,
@@ -88,20 +89,47 @@ class CodecModule(L.LightningModule):
 class VideoCodecModule(CodecModule):
     """Trains a ``ConvVideoCodec`` on batches of uint8 frames, (B, 3, F, H, W).
 
+    Latents that keep timing want a large ``gain``, clean pictures a small one. So a second stage with
+    ``decoder_only`` and less gain polishes the pictures, and leaves the latents as they are.
+
     Args:
         codec: The codec to train, with ``weights: null``.
         export: Where to write its safetensors file when the fit ends.
         learning_rate: Peak learning rate.
         noise: Largest standard deviation of the noise on normalised latents.
+        gain: Extra weight of pixels that change, see ``motion_weight``.
+        absolute: Weight of the absolute error, see ``video_loss``.
+        decoder_only: Whether the encoder and the statistics of the latents stay as they are.
     """
 
-    def __init__(self, codec: ConvVideoCodec, export: str, learning_rate: float = 2e-3, noise: float = 0.35) -> None:
+    def __init__(
+        self,
+        codec: ConvVideoCodec,
+        export: str,
+        learning_rate: float = 2e-3,
+        noise: float = 0.35,
+        gain: float = 16.0,
+        absolute: float = 0.3,
+        decoder_only: bool = False,
+    ) -> None:
         super().__init__(codec.new_network(), codec.settings, export, learning_rate, noise)
+        self.gain = gain
+        self.absolute = absolute
+        self.decoder_only = decoder_only
+        self.network.encoder.requires_grad_(not decoder_only)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode; statistics that shall stay as they are do."""
+        super().train(mode)
+        if self.decoder_only:
+            self.network.normalise.eval()
+        return self
 
     def reconstruction_loss(self, batch: Tensor, noise: float) -> Tensor:
         """See the base; batch (B, 3, F, H, W) uint8."""
         video = batch.float() / 127.5 - 1
-        return video_loss(self.network.decode(self.perturb(self.network.encode(video), noise)), video)
+        decoded = self.network.decode(self.perturb(self.network.encode(video), noise))
+        return video_loss(decoded, video, self.gain, self.absolute)
 
 
 class AudioCodecModule(CodecModule):

@@ -42,6 +42,21 @@ def test_video_fit_exports_weights_that_reconstruct(tmp_path):
     assert error(ConvVideoCodec(weights=path, **settings)) < 0.7 * error(ConvVideoCodec(weights=None, **settings))
 
 
+def test_polishing_the_decoder_leaves_latents_as_they_are(tmp_path):
+    settings = {"channels": 4, "width": 8, "precision": "fp32"}
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (8, 3, 5, 32, 32), generator=generator, dtype=torch.uint8)
+    path = str(tmp_path / "video.safetensors")
+    module = VideoCodecModule(ConvVideoCodec(weights=None, **settings), path, decoder_only=True)
+    video = frames.float() / 127.5 - 1
+    with torch.no_grad():
+        latents, decoded = module.network.eval().encode(video), module.network.decode(video.new_ones(1, 4, 1, 2, 2))
+    fit(module, frames, tmp_path, 3)
+    with torch.no_grad():
+        assert torch.equal(module.network.eval().encode(video), latents)
+        assert not torch.equal(module.network.decode(video.new_ones(1, 4, 1, 2, 2)), decoded)
+
+
 def test_audio_fit_exports_weights_that_reconstruct(tmp_path):
     settings = {"channels": 4, "width": 16}
     time_s = torch.arange(4096) / 16_000
