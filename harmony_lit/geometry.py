@@ -83,7 +83,7 @@ class Geometry:
         return round(frames * self.sample_rate_hz / self.fps)
 
     def audio_latents(self, frames: int) -> int:
-        """Audio latents ``Ta`` beside ``frames`` pixel frames: the whole ones that fit (109 -> 136; Ovi: 121 -> 157)."""
+        """Audio latents ``Ta`` beside ``frames`` pixel frames: the whole ones that fit (109 -> 136)."""
         return math.floor(frames * self.audio_rate_hz / self.fps + 1e-9)
 
     def audio_latents_of(self, duration_s: float) -> int:

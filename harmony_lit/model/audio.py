@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +117,11 @@ class AudioTower(nn.Module):
     def unembed(self, x: Tensor, state: AudioState) -> Tensor:
         """Tokens (B, L, D) to velocities of the noisy part, (B, C, T)."""
         return self.head(x[:, state.reference : state.latents], state.time).transpose(1, 2)
+
+    @property
+    def layers(self) -> list[AudioBlock]:
+        """The blocks, typed."""
+        return cast(list[AudioBlock], list(self.blocks))
 
     def _reference(self, given: AudioLatents) -> tuple[Tensor, Tensor]:
         """Embedded reference (B, R, D) with its lengths; the learned null where the given length is 0."""

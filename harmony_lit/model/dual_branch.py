@@ -90,7 +90,7 @@ class DualBranchDiT(nn.Module):
         plan = self.interaction.plan(timeline, x.shape[2])
         style_plan = None if self.style is None else self.style.plan(timeline, x.shape[2])
         r, end = audio_state.reference, audio_state.latents
-        for layer, (video_block, audio_block) in enumerate(zip(self.video.blocks, self.audio.blocks, strict=True)):
+        for layer, (video_block, audio_block) in enumerate(zip(self.video.layers, self.audio.layers, strict=True)):
             x = video_block.attend(x, video_state)
             tokens = audio_block.attend(tokens, audio_state)
             reference, noisy, text = tokens[:, :r], tokens[:, r:end], tokens[:, end:]
@@ -104,7 +104,7 @@ class DualBranchDiT(nn.Module):
         return Prediction(self.video.unembed(x, video_state), self.audio.unembed(tokens, audio_state))
 
     def _audio_alone(self, tokens: Tensor, state: AudioState) -> Tensor:
-        for block in self.audio.blocks:
+        for block in self.audio.layers:
             tokens = block.feed_forward(block.attend(tokens, state), state)
         return self.audio.unembed(tokens, state)
 

@@ -8,6 +8,7 @@ load as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from einops import rearrange
@@ -166,6 +167,11 @@ class VideoTower(nn.Module):
             "b t (h w) (pt ph pw c) -> b c (t pt) (h ph) (w pw)",
             h=rows, w=cols, pt=pt, ph=ph, pw=pw,
         )  # fmt: skip
+
+    @property
+    def layers(self) -> list[VideoBlock]:
+        """The blocks, typed."""
+        return cast(list[VideoBlock], list(self.blocks))
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -80,7 +80,7 @@ class HarmonyModule(pl.LightningModule):
         loss = self.tasks(self.network, batch, noise, self.global_step, generator)
         self.loss_log.add(loss, noise.sigma)
         self.log("train/loss", loss.total, prog_bar=True)
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log_dict(self.loss_log.flush())
         return loss.total
 

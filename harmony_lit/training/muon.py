@@ -56,7 +56,7 @@ class BatchedMuon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            stacks: dict[torch.Size, list[nn.Parameter]] = {}
+            stacks: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     stacks.setdefault(parameter.shape, []).append(parameter)
@@ -64,12 +64,12 @@ class BatchedMuon(torch.optim.Optimizer):
                 self._step(parameters, group, 0.2 * max(shape) ** 0.5)
         return loss
 
-    def _step(self, parameters: list[nn.Parameter], group: dict[str, Any], scale: float) -> None:
+    def _step(self, parameters: list[Tensor], group: dict[str, Any], scale: float) -> None:
         for parameter in parameters:
             if "momentum_buffer" not in self.state[parameter]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
-        grads = [parameter.grad for parameter in parameters]
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
         nesterov = torch._foreach_lerp(grads, buffers, group["momentum"])
         updates = orthogonalise(torch.stack(list(nesterov))).float()
