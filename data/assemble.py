@@ -87,6 +87,7 @@ class Assembler:
         tokenizer: Transcripts to character ids.
         empty_caption: (L, D) embedding of the empty caption.
         image_shape: (C, H, W) of a latent frame, for batches without video.
+        silence: (C, T) encoding of digital silence, as long as the longest sample.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Assembler:
         tokenizer: CharTokenizer,
         empty_caption: Tensor,
         image_shape: tuple[int, int, int],
+        silence: Tensor,
     ) -> None:
         self.geometry = geometry
         self.target = target
@@ -106,6 +108,7 @@ class Assembler:
         self.tokenizer = tokenizer
         self.empty_caption = empty_caption
         self.image_shape = image_shape
+        self.silence = silence
 
     def example(self, stored: StoredLatents, generator: torch.Generator) -> Example:
         """Cuts one sample and draws its conditions."""
@@ -149,7 +152,8 @@ class Assembler:
             has_image=torch.tensor([example.has_image for example in examples]),
         )
         audio = AudioLatents(*_padded([example.audio for example in examples]))
-        return Batch(video, audio, conditions, tuple(example.annotation for example in examples))
+        annotations = tuple(example.annotation for example in examples)
+        return Batch(video, audio, conditions, annotations, self.silence[:, : audio.x.shape[2]])
 
 
 def _padded(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor, bool]:

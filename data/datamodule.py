@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.loops.progress import _ProcessedTracker
+from torch import Tensor
 
 from data.assemble import NO_DROPOUT, Assembler, ConditionDropout
 from data.index import parse_npy
@@ -156,7 +157,6 @@ class LatentDataModule(LightningDataModule):
         return wanted
 
     def _assembler(self, dropout: ConditionDropout) -> Assembler:
-        empty = parse_npy((self.root / "empty_caption.npy").read_bytes())
         height, width = self.manifest.latent_size
         geometry: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in self.manifest.geometry.items()
@@ -167,9 +167,17 @@ class LatentDataModule(LightningDataModule):
             self.reference,
             dropout,
             self.tokenizer,
-            empty,
+            self._extra("empty_caption"),
             (self.manifest.channels["video"], height, width),
+            self._extra("silence").float(),
         )
+
+    def _extra(self, name: str) -> Tensor:
+        """An encoding that is stored once for the whole folder."""
+        path = self.root / f"{name}.npy"
+        if not path.is_file():
+            raise UserError(f"{path} is missing: remove {self.root} and encode again with `harmony data encode`")
+        return parse_npy(path.read_bytes())
 
     def _place(self) -> tuple[int, int]:
         """Rank and number of processes."""

@@ -73,9 +73,11 @@ def make_index(shard: Path) -> ShardIndex:
     return index
 
 
-def write_index(shard: Path) -> None:
-    """Writes the index beside its shard."""
-    index_path(shard).write_text(json.dumps(asdict(make_index(shard))))
+def write_index(shard: Path) -> ShardIndex:
+    """Writes the index beside its shard, and returns it."""
+    index = make_index(shard)
+    index_path(shard).write_text(json.dumps(asdict(index)))
+    return index
 
 
 def read_index(shard: Path) -> ShardIndex:

@@ -127,12 +127,13 @@ def encode_shards(
             for group in _groups(healthy, batch_size):
                 shape = _encode_group(group, split, system, writer, statistics)
         report.refuse_too_many(source)
-        splits = writer.finish()
+        splits, longest = writer.finish(), 1
         for shards in splits.values():
             for shard in shards.shards:
-                write_index(folder / shard.name)
+                longest = max(longest, *write_index(folder / shard.name).audio_latents)
         empty = system.text_encoder.encode([""])
         (folder / "empty_caption.npy").write_bytes(npy_bytes(empty.x[0][empty.mask[0]]))
+        (folder / "silence.npy").write_bytes(npy_bytes(system.silence(longest)))
         report.write(folder / "health.json")
         manifest = LatentManifest(
             splits=splits,

@@ -175,12 +175,21 @@ class Conditions(Movable):
 
 @dataclass(frozen=True)
 class Batch(Movable):
-    """Clean latents of B clips and their conditions; ``video`` is None in audio-only data."""
+    """Clean latents of B clips and their conditions.
+
+    Attributes:
+        video: None in audio-only data.
+        audio: The sound's latents.
+        conditions: Captions, transcript, references.
+        annotations: What is known of each clip.
+        silence: The codec's encoding of digital silence, (C, Ta) with ``audio``'s Ta; None if the data has none.
+    """
 
     video: VideoLatents | None
     audio: AudioLatents
     conditions: Conditions
     annotations: Sequence[Annotation] = ()
+    silence: Tensor | None = None
 
     def __len__(self) -> int:
         return self.audio.x.shape[0]

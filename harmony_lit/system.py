@@ -6,6 +6,9 @@ deep-copies the LightningModule, must not see pretrained weights that never chan
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from harmony_lit.codecs.base import AudioCodec, VideoCodec
 from harmony_lit.encoders.base import TextEncoder
 from harmony_lit.encoders.transcript import CharTokenizer
@@ -50,6 +53,10 @@ class System:
         self.audio_codec = audio_codec
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer or CharTokenizer()
+
+    def silence(self, latents: int) -> Tensor:
+        """The audio codec's encoding of digital silence, (C, ``latents``): SyncCFG's mute anchor."""
+        return self.audio_codec.encode(torch.zeros(1, latents * self.geometry.audio_hop))[0, :, :latents]
 
     def fingerprints(self) -> dict[str, str]:
         """Digest of each part that shapes latents or embeddings, by the names that manifests use."""

@@ -100,7 +100,8 @@ def build_request(system: System, prompts: Sequence[Prompt]) -> SampleRequest:
         audio_caption=system.text_encoder.encode(nothing),
         transcript=system.tokenizer.encode_batch(nothing),
     )
-    anchors = Anchors(mute=audio.with_x(mute_latents(system, audio.x.shape)), static=video.with_x(static), empty=empty)
+    mute = system.silence(audio.x.shape[2]).expand_as(audio.x).clone()
+    anchors = Anchors(mute=audio.with_x(mute), static=video.with_x(static), empty=empty)
     return SampleRequest(
         video=video,
         audio=audio,
@@ -110,12 +111,6 @@ def build_request(system: System, prompts: Sequence[Prompt]) -> SampleRequest:
         video_given=first.drive_video is not None,
         audio_given=first.drive_audio is not None,
     )
-
-
-def mute_latents(system: System, shape: torch.Size) -> Tensor:
-    """The audio codec's encoding of digital silence, as (B, C, Ta)."""
-    silence = torch.zeros(1, shape[2] * system.geometry.audio_hop)
-    return system.audio_codec.encode(silence)[:, :, : shape[2]].expand(shape).clone()
 
 
 def _conditions(system: System, prompts: Sequence[Prompt], image: Tensor) -> Conditions:

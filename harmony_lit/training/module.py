@@ -87,21 +87,22 @@ class HarmonyModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses of held-out clips, the same noise at every validation."""
         generator = self._generator(batch_idx, validation=True)
-        noise = self.draw_noise(batch, generator)
+        noise = self.draw_noise(batch, generator, validation=True)
         for name, task in self.tasks.tasks.items():
             loss = task(self.network, batch, noise)
             for modality, value in (("video", loss.video), ("audio", loss.audio)):
                 if value is not None:
                     self.log(f"val/{name}/{modality}", value.mean(), batch_size=len(batch), sync_dist=True)
 
-    def draw_noise(self, batch: Batch, generator: Generator) -> Noise:
-        """Noise and sigmas that all tasks of a step share."""
+    def draw_noise(self, batch: Batch, generator: Generator, validation: bool = False) -> Noise:
+        """Noise, sigmas and the choice of anchors that all tasks of a step share; in validation no sample gets one."""
         sigma = self.timesteps(len(batch), generator)
         video = None
         if batch.video is not None:
             video = torch.randn(batch.video.x.shape, generator=generator, device=generator.device)
         audio = torch.randn(batch.audio.x.shape, generator=generator, device=generator.device)
-        return Noise(video, audio, sigma)
+        anchored = None if validation else torch.rand(len(batch), generator=generator, device=generator.device)
+        return Noise(video, audio, sigma, anchored)
 
     def configure_optimizers(self) -> Any:
         """The optimiser over what is trained, and its schedule per step."""

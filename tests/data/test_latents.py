@@ -49,6 +49,9 @@ def test_the_manifest_measures_each_channel(latent_folder: Path) -> None:
     assert manifest.latent_size == (2, 2)
     assert {name: split.clips for name, split in manifest.splits.items()} == {"train": 24, "val": 5}
     assert parse_npy((latent_folder / "empty_caption.npy").read_bytes()).shape == (1, 8)
+    longest = max(parse_npy(sample["audio.npy"]).shape[1] for sample in samples)
+    silence = parse_npy((latent_folder / "silence.npy").read_bytes())
+    assert torch.equal(silence, make_system().silence(longest).half())
 
 
 def test_the_same_content_is_encoded_once_and_another_replaces_it(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -101,6 +103,45 @@ def test_video_driven_gives_clean_video_at_zero_and_learns_audio_alone(setting):
     assert loss.video is None and loss.audio is not None
 
 
+def with_anchors(batch, noise):
+    silence = torch.randn(batch.audio.x.shape[1:], generator=torch.Generator().manual_seed(8))
+    return replace(batch, silence=silence), replace(noise, anchored=torch.tensor([0.3, 0.1]))
+
+
+def test_driven_tasks_give_the_anchor_to_their_share_of_the_samples(setting):
+    batch, noise, network = setting
+    batch, noise = with_anchors(batch, noise)
+    loss = AudioDriven(mute=0.2)(network, batch, noise)
+    VideoDriven(static=0.2)(network, batch, noise)
+    (video, audio, _, t_audio), (still, _, t_still, _) = network.calls
+    assert torch.equal(audio.x[0], batch.audio.x[0]) and torch.equal(still.x[0], batch.video.x[0])
+    assert torch.equal(audio.x[1], batch.silence) and not t_audio.any() and not t_still.any()
+    for frame in range(still.x.shape[2]):
+        assert torch.equal(still.x[1, :, frame], batch.video.x[1, :, 0])
+    # What is to be learned stays the clip's own.
+    assert loss.video[1].item() == pytest.approx(video_loss_slowly(batch, noise, network.video, 1), rel=1e-5)
+    assert not torch.equal(video.x[1], still.x[1])
+
+
+def test_without_a_draw_or_a_share_every_driver_is_given_as_it_is(setting):
+    batch, noise, network = setting
+    batch, noise = with_anchors(batch, noise)
+    AudioDriven()(network, batch, noise)
+    AudioDriven(mute=1.0)(network, batch, replace(noise, anchored=None))
+    VideoDriven(static=1.0)(network, batch, replace(noise, anchored=None))
+    (_, first, _, _), (_, second, _, _), (still, _, _, _) = network.calls
+    assert torch.equal(first.x, batch.audio.x) and torch.equal(second.x, batch.audio.x)
+    assert torch.equal(still.x, batch.video.x)
+
+
+def test_anchors_say_what_they_need(setting):
+    batch, noise, network = setting
+    with pytest.raises(ValueError, match=r"mute is a share of the samples, from 0 to 1, not 1\.5"):
+        AudioDriven(mute=1.5)
+    with pytest.raises(ValueError, match="encoding of silence"):
+        AudioDriven(mute=0.5)(network, batch, replace(noise, anchored=torch.zeros(2)))
+
+
 def test_audio_only_leaves_the_video_out(setting):
     batch, noise, network = setting
     loss = AudioOnly()(network, batch, noise)
@@ -147,8 +188,6 @@ def test_a_joint_task_on_audio_only_data_is_refused(setting):
 
 
 def make_audio_only(batch):
-    from dataclasses import replace
-
     return replace(batch, video=None)
 
 
