@@ -1,7 +1,7 @@
 """Blocks of the audio branch: MM-DiT, with weights of its own for text, and a single stream that shares them.
 
 Tokens are one sequence x (B, L, D) = [reference (R) ; noisy (T) ; text (K: transcript, then caption)].
-Each block is in two halves, so that the interaction can stand between attention and feed-forward.
+Each block is in three steps, so that an interaction can stand within cross-attention or after it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harmony_lit.model.layers import Attention, KeyValue, attention, feed_forward, merge_heads, modulate
+from harmony_lit.model.layers import Attention, KeyValue, Within, attention, feed_forward, merge_heads, modulate
 from harmony_lit.model.rope import Rotation, rotate
 
 
@@ -43,8 +43,18 @@ class AudioBlock(nn.Module, ABC):
     """Base of the blocks."""
 
     @abstractmethod
-    def attend(self, x: Tensor, state: AudioState) -> Tensor:
-        """Joint self-attention over all tokens."""
+    def self_attend(self, x: Tensor, state: AudioState) -> Tensor:
+        """Self-attention over all tokens."""
+
+    def cross_attend(self, x: Tensor, state: AudioState, within: Within | None = None) -> Tensor:
+        """Cross-attention to the text; blocks whose text attends jointly have none.
+
+        Raises:
+            ValueError: If an interaction wants to take place within it.
+        """
+        if within is not None:
+            raise ValueError(f"{type(self).__name__} has no cross-attention for this interaction: use CrossBlock")
+        return x
 
     @abstractmethod
     def feed_forward(self, x: Tensor, state: AudioState) -> Tensor:
@@ -88,7 +98,7 @@ class SingleStreamBlock(AudioBlock):
         super().__init__()
         self.stream = Stream(dims)
 
-    def attend(self, x: Tensor, state: AudioState) -> Tensor:
+    def self_attend(self, x: Tensor, state: AudioState) -> Tensor:
         """See the base."""
         clean, noisy = self.stream.modulations(state.clean, state.noisy)
         y = _modulate_parts(self.stream.norm1(x), state.reference, clean[:2], noisy[:2])
@@ -112,7 +122,7 @@ class MMDiTBlock(AudioBlock):
         self.latents = Stream(dims)
         self.text = ReadOnlyStream(dims) if dims.last else Stream(dims)
 
-    def attend(self, x: Tensor, state: AudioState) -> Tensor:
+    def self_attend(self, x: Tensor, state: AudioState) -> Tensor:
         """See the base."""
         r, length = state.reference, state.latents
         latents, words = x[:, :length], x[:, length:]

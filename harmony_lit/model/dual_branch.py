@@ -91,8 +91,11 @@ class DualBranchDiT(nn.Module):
         style_plan = None if self.style is None else self.style.plan(timeline, x.shape[2])
         r, end = audio_state.reference, audio_state.latents
         for layer, (video_block, audio_block) in enumerate(zip(self.video.layers, self.audio.layers, strict=True)):
-            x = video_block.attend(x, video_state)
-            tokens = audio_block.attend(tokens, audio_state)
+            x = video_block.self_attend(x, video_state)
+            tokens = audio_block.self_attend(tokens, audio_state)
+            in_video, in_audio = self.interaction.within(layer, x, tokens[:, r:end], plan)
+            x = video_block.cross_attend(x, video_state, in_video)
+            tokens = audio_block.cross_attend(tokens, audio_state, in_audio)
             reference, noisy, text = tokens[:, :r], tokens[:, r:end], tokens[:, end:]
             to_video, to_audio = self.interaction(layer, x, noisy, plan)
             if self.style is not None and style_plan is not None and layer < self.depth - 1:
@@ -105,7 +108,8 @@ class DualBranchDiT(nn.Module):
 
     def _audio_alone(self, tokens: Tensor, state: AudioState) -> Tensor:
         for block in self.audio.layers:
-            tokens = block.feed_forward(block.attend(tokens, state), state)
+            tokens = block.cross_attend(block.self_attend(tokens, state), state)
+            tokens = block.feed_forward(tokens, state)
         return self.audio.unembed(tokens, state)
 
 

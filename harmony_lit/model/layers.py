@@ -6,6 +6,7 @@ Shape legend: B batch, N heads, L tokens, D width, E head width.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -116,6 +117,10 @@ class KeyValue(nn.Module):
         return split_heads(self.norm_k(self.k(x)), self.heads), split_heads(self.v(x), self.heads)
 
 
+Within = Callable[[Tensor], Tensor]
+"""Attention to something more inside a cross-attention: its queries (B, N, L, E) -> what they find, (B, N, L, E)."""
+
+
 class Attention(KeyValue):
     """Adds queries, with their norm, and the output projection."""
 
@@ -132,10 +137,11 @@ class Attention(KeyValue):
         """(B, L, D) -> normalised queries (B, N, L, E)."""
         return split_heads(self.norm_q(self.q(x)), self.heads)
 
-    def forward(self, x: Tensor, context: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """Attention of x (B, L, D) to ``context`` (B, Lk, Ds), or to itself, without rotary positions."""
-        k, v = self.project_kv(x if context is None else context)
-        return self.o(merge_heads(attention(self.project_q(x), k, v, bias)))
+    def forward(self, x: Tensor, context: Tensor, bias: Tensor | None = None, within: Within | None = None) -> Tensor:
+        """Attention of x (B, L, D) to ``context`` (B, Lk, Ds) without rotary positions; ``within`` adds before o."""
+        q, (k, v) = self.project_q(x), self.project_kv(context)
+        found = attention(q, k, v, bias)
+        return self.o(merge_heads(found if within is None else found + within(q)))
 
 
 def feed_forward(dim: int, hidden: int) -> nn.Sequential:

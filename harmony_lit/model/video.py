@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from harmony_lit.containers import TextEmbeds, VideoLatents
 from harmony_lit.model.layers import (
     Attention,
+    Within,
     attention,
     feed_forward,
     mask_bias,
@@ -51,7 +52,7 @@ class VideoState:
 
 
 class VideoBlock(nn.Module):
-    """One Wan block, in two halves so that the interaction can stand between attention and feed-forward."""
+    """One Wan block in three steps, so that an interaction can stand within cross-attention or after it."""
 
     def __init__(self, dim: int, ffn_dim: int, heads: int) -> None:
         super().__init__()
@@ -63,17 +64,20 @@ class VideoBlock(nn.Module):
         self.ffn = feed_forward(dim, ffn_dim)
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
-    def attend(self, x: Tensor, state: VideoState) -> Tensor:
-        """Self-attention over all tokens, then cross-attention to the caption: (B, T, S, D) -> (B, T, S, D)."""
+    def self_attend(self, x: Tensor, state: VideoState) -> Tensor:
+        """Self-attention over all tokens: (B, T, S, D) -> (B, T, S, D)."""
         frames = x.shape[1]
         shift, scale, gate = self._modulations(x, state, 0)
         y = modulate(self.norm1(x), shift, scale).flatten(1, 2)
         q = rotate(self.self_attn.project_q(y), state.rotation)
         k, v = self.self_attn.project_kv(y)
         y = self.self_attn.o(merge_heads(attention(q, rotate(k, state.rotation), v, state.bias)))
-        x = torch.addcmul(x, y.unflatten(1, (frames, -1)), gate)
-        y = self.cross_attn(self.norm3(x).flatten(1, 2), state.text, state.text_bias)
-        return x + y.unflatten(1, (frames, -1))
+        return torch.addcmul(x, y.unflatten(1, (frames, -1)), gate)
+
+    def cross_attend(self, x: Tensor, state: VideoState, within: Within | None = None) -> Tensor:
+        """Cross-attention to the caption, and to what an interaction brings ``within`` it."""
+        y = self.cross_attn(self.norm3(x).flatten(1, 2), state.text, state.text_bias, within)
+        return x + y.unflatten(1, (x.shape[1], -1))
 
     def feed_forward(self, x: Tensor, state: VideoState) -> Tensor:
         """(B, T, S, D) -> (B, T, S, D)."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harmony_lit.containers import length_mask
 from harmony_lit.geometry import Geometry
-from harmony_lit.model.layers import Attention, attention, merge_heads
+from harmony_lit.model.layers import Attention, Within, attention, merge_heads
 from harmony_lit.model.rope import Rotation, rotate
 
 
@@ -116,6 +116,20 @@ class Interaction(nn.Module):
     def plan(self, timeline: Timeline, tokens_per_frame: int) -> Plan:
         """Who attends to whom, once per forward pass."""
         raise NotImplementedError(f"{type(self).__name__} must say who attends to whom")
+
+    def within(self, layer: int, video: Tensor, audio: Tensor, plan: Plan) -> tuple[Within | None, Within | None]:
+        """What takes place inside the cross-attention to the captions of layer ``layer``; nothing by default.
+
+        Args:
+            layer: Index of the layer.
+            video: (B, T, S, Dv), after self-attention.
+            audio: Noisy audio tokens (B, A, Da), after self-attention.
+            plan: From ``plan``.
+
+        Returns:
+            For the video's and for the audio's cross-attention.
+        """
+        return None, None
 
     def forward(self, layer: int, video: Tensor, audio: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
         """Updates (dz_v, dz_a) of layer ``layer``, both from the states before the interaction.
