@@ -21,6 +21,7 @@ HARMONY = Layout(
         "network.video.patch_embedding.weight": (None,) * 5,
         "network.video.blocks.0.self_attn.q.weight": (None, None),
         "network.video.head.modulation": (1, 2, None),
+        "network.audio.head.modulation": (1, 2, None),
     },
     rename=_same,
     restore=_same,
