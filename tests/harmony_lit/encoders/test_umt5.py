@@ -16,7 +16,10 @@ from harmony_lit.encoders.base import TextEncoder
 from harmony_lit.encoders.cached import CachedTextEncoder
 from harmony_lit.encoders.umt5 import UMT5Size, UMT5TextEncoder, clean_caption
 from harmony_lit.errors import UserError
-from harmony_lit.pretrained.umt5 import rename, restore
+from harmony_lit.pretrained.convert import plan, write
+from harmony_lit.pretrained.layouts import detect
+from harmony_lit.pretrained.source import open_weights
+from harmony_lit.pretrained.umt5 import UMT5_ORIGINAL, UMT5_TRANSFORMERS, restore
 
 SIZE = UMT5Size(vocab_size=128, dim=32, heads=4, head_dim=8, ffn_width=48, layers=3)
 CAPTIONS = [
@@ -100,17 +103,20 @@ def test_every_layout_gives_what_transformers_gives_bit_for_bit(folder, weights)
 
 
 def test_conversion_to_transformers_and_back_changes_no_bit(folder, tmp_path):
-    original = torch.load(folder / "original.pth", weights_only=True)
-    made = {rename(name): value for name, value in original.items()}
-    safetensors.torch.save_file(made, tmp_path / "model.safetensors")
+    original = open_weights(folder / "original.pth")
+    write(plan(original, detect(original), UMT5_TRANSFORMERS), tmp_path / "model.safetensors", max_shard_bytes=10**9)
     SIZE.build().config.save_pretrained(tmp_path)
-    theirs = UMT5EncoderModel.from_pretrained(tmp_path, dtype=torch.float32)
-    back = {restore(name): value for name, value in theirs.named_parameters()}
-    assert back.keys() == original.keys()
-    assert all(torch.equal(back[name], original[name]) for name in original)
-    assert torch.equal(
-        make(tmp_path, "model.safetensors", tokenizer=str(folder)).encode(CAPTIONS).x, make(folder).encode(CAPTIONS).x
-    )
+    theirs = UMT5EncoderModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    tokens = make(folder).tokenize(CAPTIONS)
+    with torch.inference_mode():
+        hidden = theirs(input_ids=tokens.ids, attention_mask=tokens.mask).last_hidden_state
+    assert torch.equal(hidden * tokens.mask[..., None], make(folder).encode(CAPTIONS).x)
+
+    converted = open_weights(tmp_path / "model.safetensors")
+    write(plan(converted, detect(converted), UMT5_ORIGINAL), tmp_path / "back.safetensors", max_shard_bytes=10**9)
+    back = safetensors.torch.load_file(tmp_path / "back.safetensors")
+    assert back.keys() == original.shapes.keys()
+    assert all(torch.equal(value, original.read(name)) for name, value in back.items())
 
 
 def test_a_caption_does_not_depend_on_its_batch(folder):
