@@ -18,6 +18,7 @@ from torch import Tensor
 
 from harmony_lit.containers import TextEmbeds, TokenIds
 from harmony_lit.errors import UserError
+from harmony_lit.placement import at_work, resolve_device
 from harmony_lit.pretrained.layout import Layout
 from harmony_lit.pretrained.layouts import detect
 from harmony_lit.pretrained.load import load_pretrained
@@ -86,8 +87,8 @@ class UMT5TextEncoder:
             ``transformers.UMT5EncoderModel`` (``text_encoder/`` of Wan-AI/Wan2.2-TI2V-5B-Diffusers).
         tokenizer: ``tokenizer.json``, or the folder that holds it (``google/umt5-xxl/`` of the same repository).
         max_tokens: Most tokens of a caption, the end token included; longer captions are cut. Wan's is 512.
-        dtype: Number format of weights and computation. There is no float16: T5 overflows it.
-        device: Where the network runs; ``auto`` is the GPU if there is one.
+        precision: Of weights and computation; ``bf16`` is Wan's. There is no fp16: T5 overflows it.
+        device: Where the network runs; null is the accelerator, or the CPU where there is none.
         offload: What ``release`` does: ``keep`` nothing, ``cpu`` moves the network to main memory, ``free`` drops it,
             to be read from disk again when the next caption comes.
         batch_size: Captions that go through the network at once.
@@ -103,8 +104,8 @@ class UMT5TextEncoder:
         weights: str,
         tokenizer: str,
         max_tokens: int = 512,
-        dtype: Literal["bfloat16", "float32"] = "bfloat16",
-        device: str = "auto",
+        precision: Literal["fp32", "bf16"] = "bf16",
+        device: str | None = None,
         offload: Literal["keep", "cpu", "free"] = "cpu",
         batch_size: int = 16,
         fix_text: bool = True,
@@ -117,8 +118,7 @@ class UMT5TextEncoder:
         self.size = size or UMT5Size()
         self.dim, self.max_tokens = self.size.dim, max_tokens
         self.weights, self.tokenizer_path = Path(weights).expanduser(), Path(tokenizer).expanduser()
-        self.dtype: torch.dtype = getattr(torch, dtype)
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.precision, self.device = precision, device
         self.offload, self.batch_size, self.fix_text = offload, batch_size, fix_text
         self._model: UMT5EncoderModel | None = None
         self._tokenizer: Tokenizer | None = None
@@ -133,7 +133,7 @@ class UMT5TextEncoder:
         """
         if not self._fingerprint:
             facts = {"class": type(self).__name__, "version": 1, "max_tokens": self.max_tokens}
-            facts |= {"dtype": str(self.dtype), "fix_text": self.fix_text, "size": asdict(self.size)}
+            facts |= {"precision": self.precision, "fix_text": self.fix_text, "size": asdict(self.size)}
             digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
             digest.update(hashlib.sha256(self._tokenizer_file().read_bytes()).digest())
             source = open_weights(self._weights_file())
@@ -162,33 +162,35 @@ class UMT5TextEncoder:
         tokens = self.tokenize(captions)
         x = torch.zeros(*tokens.ids.shape, self.dim)
         if captions:
-            model = self._ready_model()
-            for start in range(0, len(captions), self.batch_size):
-                rows = slice(start, start + self.batch_size)
-                longest = int(tokens.mask[rows].sum(1).max())
-                ids, mask = tokens.ids[rows, :longest].to(self.device), tokens.mask[rows, :longest].to(self.device)
-                # The caller's autocast must not decide what embeddings are.
-                with torch.autocast(self.device.type, enabled=False):
+            with at_work(self._ready_model(), self.device, offload=False) as model:
+                for start in range(0, len(captions), self.batch_size):
+                    rows = slice(start, start + self.batch_size)
+                    longest = int(tokens.mask[rows].sum(1).max())
+                    ids, mask = (t[rows, :longest].to(model.device) for t in (tokens.ids, tokens.mask))
                     hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
-                x[rows, :longest] = hidden.float().masked_fill(~mask[..., None], 0.0).cpu()
+                    x[rows, :longest] = hidden.float().masked_fill(~mask[..., None], 0.0).cpu()
         return TextEmbeds(x, tokens.mask)
 
     def release(self) -> None:
         """Frees the device of the network, as ``offload`` says."""
         if self._model is None or self.offload == "keep":
             return
-        self._model = self._model.to("cpu") if self.offload == "cpu" else None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._model = self._model.cpu() if self.offload == "cpu" else None
+        if resolve_device(self.device).type != "cpu":
+            torch.accelerator.empty_cache()
+
+    def new_network(self) -> UMT5EncoderModel:
+        """The network without weights, on the meta device: what the weights must fill."""
+        return self.size.build().to(torch.bfloat16 if self.precision == "bf16" else torch.float32)
 
     def _ready_model(self) -> UMT5EncoderModel:
-        """The network on its device; read from disk the first time."""
+        """The network; read from disk the first time, tensor by tensor onto its device."""
         if self._model is None:
-            model = self.size.build().to(self.dtype)
+            model = self.new_network()
             source = open_weights(self._weights_file())
-            load_pretrained(model, source, self._layout(source), device=self.device)
+            load_pretrained(model, source, self._layout(source), device=resolve_device(self.device))
             self._model = model
-        return self._model.to(self.device)
+        return self._model
 
     def _ready_tokenizer(self) -> Tokenizer:
         """The published ``tokenizer.json`` as it is; transformers' class would rebuild it, each version in its way."""

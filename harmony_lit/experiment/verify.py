@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from harmony_lit.encoders.cached import CachedTextEncoder
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.experiment.compose import Experiment
 from harmony_lit.experiment.nodes import build
@@ -71,6 +72,8 @@ def _inside_system(module: nn.Module, piece: Piece) -> tuple[nn.Module, Piece]:
     """The network of a codec or encoder, which is no part of the model's own tree, and the piece with its names."""
     _, component, *rest = piece.layout.part.split(".")
     holder = getattr(getattr(module, "system", None), component, None)
+    if isinstance(holder, CachedTextEncoder):
+        holder = holder.encoder
     if holder is None or not hasattr(holder, "new_network"):
         kind = "nothing" if holder is None else type(holder).__name__
         raise UserError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,14 @@ from harmony_lit.encoders.base import TextEncoder
 from harmony_lit.encoders.cached import CachedTextEncoder
 from harmony_lit.encoders.umt5 import UMT5Size, UMT5TextEncoder, clean_caption
 from harmony_lit.errors import UserError
+from harmony_lit.experiment.compose import compose
+from harmony_lit.experiment.verify import fit_to
 from harmony_lit.pretrained.convert import plan, write
 from harmony_lit.pretrained.layouts import detect
 from harmony_lit.pretrained.source import open_weights
 from harmony_lit.pretrained.umt5 import UMT5_ORIGINAL, UMT5_TRANSFORMERS, restore
 
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 SIZE = UMT5Size(vocab_size=128, dim=32, heads=4, head_dim=8, ffn_width=48, layers=3)
 CAPTIONS = [
     "A wooden ball bounces on a table.",
@@ -73,7 +78,7 @@ LAYOUTS = ("original.pth", "transformers", "sharded", "twice.safetensors", "whol
 def make(folder: Path, weights: str = "original.pth", **settings) -> UMT5TextEncoder:
     settings = {
         "size": SIZE,
-        "dtype": "float32",
+        "precision": "fp32",
         "device": "cpu",
         "tokenizer": str(folder),
         "fix_text": False,
@@ -151,7 +156,7 @@ def test_autocast_of_the_caller_does_not_count(folder):
 
 
 def test_weights_are_held_once_and_in_the_type_asked_for(folder):
-    encoder = make(folder, dtype="bfloat16")
+    encoder = make(folder, precision="bf16")
     embeds = encoder.encode(CAPTIONS)
     assert embeds.x.dtype == torch.float32
     model = encoder._model
@@ -203,7 +208,7 @@ def test_what_changes_embeddings_changes_the_fingerprint(folder, tmp_path):
         make(tmp_path, "tuned.pth", tokenizer=str(folder)),
         make(folder, tokenizer=str(tmp_path)),
         make(folder, max_tokens=8),
-        make(folder, dtype="bfloat16"),
+        make(folder, precision="bf16"),
         make(folder, fix_text=True),
     ]
     assert len({encoder.fingerprint for encoder in encoders}) == len(encoders)
@@ -279,3 +284,16 @@ def test_comes_out_of_class_paths_within_a_cache(folder, tmp_path):
     encoder = parser.instantiate(parser.parse_object({"encoder": config})).encoder
     assert isinstance(encoder, CachedTextEncoder)
     assert encoder.dim == encoder.encoder.dim == 32
+
+
+def test_the_weights_can_be_held_against_an_experiment_before_it_runs(folder, tmp_path):
+    inner = {"weights": "weights.pth", "tokenizer": "tokenizer", "size": asdict(SIZE)}
+    encoder = {"class_path": "harmony_lit.encoders.umt5.UMT5TextEncoder", "init_args": inner}
+    cached = {"class_path": "harmony_lit.encoders.cached.CachedTextEncoder"}
+    cached["init_args"] = {"encoder": encoder, "folder": str(tmp_path)}
+    experiment = tmp_path / "mine.yaml"
+    content = {"extends": [str(EXPERIMENTS / "quickstart.yaml")], "system": {"init_args": {"text_encoder": cached}}}
+    experiment.write_text(json.dumps(content))
+    fitting = fit_to(compose(str(experiment)), open_weights(folder / "original.pth"))
+    assert fitting.comparison.problems() == ""
+    assert len(fitting.comparison.placed) == 2 + 10 * SIZE.layers
