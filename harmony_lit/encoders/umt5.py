@@ -152,7 +152,8 @@ class UMT5TextEncoder:
         ids, mask = torch.tensor([e.ids for e in encoded]), torch.tensor([e.attention_mask for e in encoded])
         return TokenIds(ids, mask.bool())
 
-    @torch.inference_mode()
+    @torch.no_grad()
+    @torch.inference_mode(mode=False)  # weights that are read within the caller's could not be moved outside of it
     def encode(self, captions: Sequence[str]) -> TextEmbeds:
         """B strings -> float32 (B, L, D) on the CPU, zeros behind each caption's end, with its mask.
 

@@ -155,6 +155,14 @@ def test_autocast_of_the_caller_does_not_count(folder):
     assert torch.equal(inside.x, encoder.encode(CAPTIONS).x)
 
 
+def test_weights_outlive_the_inference_mode_of_the_caller(folder):
+    encoder = make(folder)
+    with torch.inference_mode():
+        embeds = encoder.encode(CAPTIONS)
+    assert not embeds.x.is_inference() and not embeds.x.requires_grad
+    assert not any(weight.is_inference() or weight.requires_grad for weight in encoder._model.parameters())
+
+
 def test_weights_are_held_once_and_in_the_type_asked_for(folder):
     encoder = make(folder, precision="bf16")
     embeds = encoder.encode(CAPTIONS)
