@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harmony_lit.codecs.base import AudioCodec, VideoCodec
-from harmony_lit.encoders.base import TextEncoder
+from harmony_lit.encoders.base import TextEncoder, TranscriptTokenizer
 from harmony_lit.encoders.transcript import CharTokenizer
 from harmony_lit.geometry import Geometry
 
@@ -23,7 +23,7 @@ class System:
         video_codec: Pixels to latents; its stride must be the geometry's.
         audio_codec: Samples to latents; its hop and sample rate must be the geometry's.
         text_encoder: Captions to embeddings.
-        tokenizer: Transcripts to character ids.
+        tokenizer: Transcripts to ids; English characters by default.
 
     Raises:
         ValueError: If a codec's rate or stride differs from the geometry's.
@@ -35,7 +35,7 @@ class System:
         video_codec: VideoCodec,
         audio_codec: AudioCodec,
         text_encoder: TextEncoder,
-        tokenizer: CharTokenizer | None = None,
+        tokenizer: TranscriptTokenizer | None = None,
     ) -> None:
         pairs = (
             ("video_codec.stride", tuple(video_codec.stride), "video_stride", tuple(geometry.video_stride)),
@@ -59,7 +59,10 @@ class System:
         return self.audio_codec.encode(torch.zeros(1, latents * self.geometry.audio_hop))[0, :, :latents]
 
     def fingerprints(self) -> dict[str, str]:
-        """Digest of each part that shapes latents or embeddings, by the names that manifests use."""
+        """Digest of each part that shapes latents or embeddings, by the names that manifests use.
+
+        The tokenizer is not among them: shards keep transcripts as text, which is tokenised when a batch is made.
+        """
         return {
             "video_codec": self.video_codec.fingerprint,
             "audio_codec": self.audio_codec.fingerprint,

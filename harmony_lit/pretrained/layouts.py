@@ -5,6 +5,7 @@ from __future__ import annotations
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.pretrained.layout import Layout
 from harmony_lit.pretrained.source import WeightSource, some
+from harmony_lit.pretrained.umt5 import UMT5_ORIGINAL, UMT5_TRANSFORMERS
 from harmony_lit.pretrained.wan import WAN_DIFFUSERS, WAN_ORIGINAL
 
 
@@ -29,7 +30,7 @@ HARMONY = Layout(
 )
 """What a stage leaves: all that its model has, under its own names."""
 
-LAYOUTS = (HARMONY, WAN_ORIGINAL, WAN_DIFFUSERS)
+LAYOUTS = (HARMONY, WAN_ORIGINAL, WAN_DIFFUSERS, UMT5_ORIGINAL, UMT5_TRANSFORMERS)
 
 
 def detect(source: WeightSource) -> Layout:
