@@ -26,7 +26,7 @@ from harmony_lit.codecs.mel import LogMel
 from harmony_lit.codecs.published import Published, load_published
 from harmony_lit.codecs.statistics import LatentStatistics
 from harmony_lit.errors import UserError
-from harmony_lit.placement import Network, at_work
+from harmony_lit.placement import Network, at_work, resolve_device
 from harmony_lit.pretrained.mmaudio import VAE_PART, VOCODER_PART
 
 if TYPE_CHECKING:
@@ -193,6 +193,10 @@ class MMAudioCodec:
                 sounds.append(vocoder(mel).sample[:, 0].to(latents.device))
         return torch.cat(sounds)
 
+    def new_network(self) -> nn.ModuleDict:
+        """Both networks with random weights, by the names that published weights fill."""
+        return nn.ModuleDict({"vae": self.new_vae(), "vocoder": self.new_vocoder()})
+
     def new_vae(self) -> MMAudioAutoencoder:
         """The autoencoder with random weights, on the device of the surrounding context."""
         from diffusers.models.autoencoders.autoencoder_mmaudio import MMAudioAutoencoder  # slow to import
@@ -222,10 +226,10 @@ class MMAudioCodec:
 
     @cached_property
     def _vae(self) -> MMAudioAutoencoder:
-        network = load_published(self.sizes.vae, self.vae_weights, self.new_vae, torch.float32)
-        return network.eval().requires_grad_(False)
+        device = resolve_device(self.device)
+        return load_published(self.sizes.vae, self.vae_weights, self.new_vae, torch.float32, device)
 
     @cached_property
     def _vocoder(self) -> MMAudioVocoder:
-        network = load_published(self.sizes.vocoder, self.vocoder_weights, self.new_vocoder, torch.float32)
-        return network.eval().requires_grad_(False)
+        device = resolve_device(self.device)
+        return load_published(self.sizes.vocoder, self.vocoder_weights, self.new_vocoder, torch.float32, device)

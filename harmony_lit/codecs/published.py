@@ -46,15 +46,16 @@ class Published:
 
 
 def load_published(
-    published: Published, weights: str | None, build: Callable[[], Network], dtype: torch.dtype
+    published: Published, weights: str | None, build: Callable[[], Network], dtype: torch.dtype, device: torch.device
 ) -> Network:
-    """A network with published weights, or with fixed random ones.
+    """A network with published weights, or with fixed random ones, in evaluation and frozen.
 
     Args:
         published: What the weights are.
         weights: Their path; null for random ones.
         build: Makes the network with values of no account.
         dtype: Type of its parameters.
+        device: Where published weights are read to, one tensor after the other.
 
     Raises:
         UserError: If the weights are absent, damaged, of something else, or of another size.
@@ -62,16 +63,17 @@ def load_published(
     if weights is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return _cast(build(), dtype)
+            return _ready(build(), dtype)
     source = published.open(weights)
     layout = detect(source)
     if layout.part != published.part:
         raise UserError(f"{weights} is in the layout {layout.name}, not what is asked for: {published.what}")
     with torch.device("meta"):
-        network = _cast(build(), dtype)
-    load_pretrained(network, source, layout)
+        network = _ready(build(), dtype)
+    load_pretrained(network, source, layout, device=device)
     return network
 
 
-def _cast(network: Network, dtype: torch.dtype) -> Network:
-    return nn.Module.to(network, dtype)  # diffusers' own `to` warns, even where nothing has to stay in float32
+def _ready(network: Network, dtype: torch.dtype) -> Network:
+    nn.Module.to(network, dtype)  # diffusers' own `to` warns, even where nothing has to stay in float32
+    return network.eval().requires_grad_(False)

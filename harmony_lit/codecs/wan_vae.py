@@ -21,7 +21,7 @@ from harmony_lit.codecs.files import file_fingerprint
 from harmony_lit.codecs.published import Published, load_published
 from harmony_lit.codecs.statistics import LatentStatistics
 from harmony_lit.errors import UserError
-from harmony_lit.placement import at_work
+from harmony_lit.placement import at_work, resolve_device
 from harmony_lit.pretrained.wan_vae import PART
 
 if TYPE_CHECKING:
@@ -171,5 +171,5 @@ class WanVideoCodec:
 
     @cached_property
     def _network(self) -> AutoencoderKLWan:
-        network = load_published(WAN_VAE, self.weights, self.new_network, _TYPES[self.precision])
-        return network.eval().requires_grad_(False)
+        device = resolve_device(self.device)
+        return load_published(WAN_VAE, self.weights, self.new_network, _TYPES[self.precision], device)

@@ -13,10 +13,15 @@ from torch.nn.utils.parametrizations import weight_norm
 from harmony_lit.codecs.base import AudioCodec
 from harmony_lit.codecs.mmaudio import MMAUDIO, MMAudioCodec
 from harmony_lit.codecs.statistics import LatentStatistics
+from harmony_lit.experiment.nodes import build
 from harmony_lit.geometry import Geometry
+from harmony_lit.pretrained.mmaudio import MMAUDIO_LAYOUTS
 
 RATES = ("16k", "44k")
-SMALL = {rate: dataclasses.replace(MMAUDIO[rate], width=16, vocoder_width=64) for rate in RATES}
+SMALL = {
+    rate: dataclasses.replace(MMAUDIO[rate], width=16, vocoder_width=16, upsampling=upsampling)
+    for rate, upsampling in (("16k", (16, 16)), ("44k", (32, 16)))
+}
 
 
 def make_codec(rate: str = "16k", vae: str | None = None, vocoder: str | None = None, **settings) -> MMAudioCodec:
@@ -87,7 +92,16 @@ def test_rates(rate, hop, latents_per_s):
     geometry = Geometry(sample_rate_hz=codec.sample_rate_hz, audio_hop=codec.hop)
     assert codec.hop == hop
     assert round(geometry.audio_rate_hz, 2) == latents_per_s
-    assert math.prod(SMALL[rate].upsampling) == SMALL[rate].mel_hop
+    assert math.prod(MMAUDIO[rate].upsampling) == MMAUDIO[rate].mel_hop
+
+
+@pytest.mark.parametrize(("rate", "vae_mib", "vocoder_mib"), [("16k", 655, 429), ("44k", 1165, 466)], ids=RATES)
+def test_full_size_networks_are_as_large_as_the_published_files(rate, vae_mib, vocoder_mib):
+    with torch.device("meta"):
+        network = MMAudioCodec(None, None, rate=rate).new_network()
+    for name, size in (("vae", vae_mib), ("vocoder", vocoder_mib)):
+        own = sum(value.numel() * 4 for value in network[name].state_dict().values()) / 2**20
+        assert own == pytest.approx(size, abs=1.5)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -285,6 +299,25 @@ def test_vocoders_of_the_other_rate_are_refused(tmp_path):
     torch.save({"generator": random_vocoder("44k").state_dict()}, tmp_path / "bigvgan_generator.pt")
     with pytest.raises(ValueError, match="of another shape"):
         make_codec("16k", vocoder=str(tmp_path / "bigvgan_generator.pt")).decode(torch.zeros(1, 20, 2))
+
+
+@pytest.mark.parametrize("layout", MMAUDIO_LAYOUTS, ids=lambda layout: layout.name)
+def test_every_layout_fills_a_part_of_the_codec(layout):
+    network = make_codec().new_network()
+    assert network.get_submodule(layout.part.removeprefix("system.audio_codec.")) in (
+        network["vae"],
+        network["vocoder"],
+    )
+
+
+def test_yaml_makes_the_codec():
+    node = {"class_path": "harmony_lit.codecs.mmaudio.MMAudioCodec"}
+    weights = {"vae_weights": "v1-44.pth", "vocoder_weights": None}
+    statistics = {"mean": [0.0] * 40, "std": [2.0] * 40}
+    codec = build({**node, "init_args": {**weights, "rate": "44k", "normalise": statistics}}, "system.audio_codec")
+    assert (codec.hop, codec.statistics.std[0]) == (1024, 2.0)
+    with pytest.raises(ValueError, match="rate"):
+        build({**node, "init_args": {**weights, "rate": "48k"}}, "system.audio_codec")
 
 
 def test_fingerprint_tells_rates_statistics_and_weights_apart(tmp_path):
