@@ -143,12 +143,6 @@ class TextEmbeds(Movable):
     x: Tensor
     mask: Tensor
 
-    def filled(self, size: int) -> TextEmbeds:
-        """Cut or filled up with zeros to ``size`` tokens, all of which count: how Wan reads captions."""
-        x = (self.x * self.mask[..., None])[:, :size]
-        x = torch.nn.functional.pad(x, (0, 0, 0, size - x.shape[1]))
-        return TextEmbeds(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
-
 
 @dataclass(frozen=True)
 class TokenIds(Movable):

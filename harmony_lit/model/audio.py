@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from harmony_lit.containers import AudioLatents, Conditions, length_mask
+from harmony_lit.containers import AudioLatents, Conditions, TextEmbeds, length_mask
 from harmony_lit.geometry import Geometry
 from harmony_lit.model.audio_blocks import AudioBlock, AudioBlockDims, AudioState, MMDiTBlock
 from harmony_lit.model.audio_positions import AudioPositions, LatentPositions
@@ -45,7 +45,7 @@ class AudioTower(nn.Module):
     clip (a prior, not an alignment); caption tokens, which belong to no moment, at 0.
 
     Ovi's tower has ``block: CrossBlock``, ``projection: ConvProjection``, ``positions: VideoTimePositions``,
-    ``caption_tokens: 512``, ``transcript: null`` and ``null_reference: 0``; its speech stands in the caption (see
+    ``text_len: 512``, ``transcript: null`` and ``null_reference: 0``; its speech stands in the caption (see
     ``OviPrompt``).
 
     Args:
@@ -55,8 +55,8 @@ class AudioTower(nn.Module):
         ffn_width: Hidden width of the feed-forwards.
         freq_dim: Width of the sinusoidal timestep embedding.
         null_reference: Length of the learned reference that stands in where none is given; 0 for none.
-        caption_tokens: Tokens to which captions are filled up with zeros, attended to like any other, as Wan and Ovi do
-            (512); None lets a caption be as long as it is.
+        text_len: Tokens that every caption is padded to with zeros, all of them attended to, as Ovi was trained (512);
+            None attends to the caption's own tokens only.
         block: The blocks; their dims are passed by the tower.
         transcript: The transcript encoder; the vocabulary is passed by the tower. None where transcripts are part of
             the caption; those in the conditions are then not read.
@@ -73,15 +73,14 @@ class AudioTower(nn.Module):
         ffn_width: int = 14_336,
         freq_dim: int = 256,
         null_reference: int = 8,
-        caption_tokens: int | None = None,
+        text_len: int | None = None,
         block: Callable[[AudioBlockDims], AudioBlock] = MMDiTBlock,
         transcript: Callable[[int], TranscriptEncoder] | None = TranscriptEncoder,
         projection: Callable[[int, int], AudioProjection] = LinearProjection,
         positions: Callable[[Geometry], AudioPositions] = LatentPositions,
     ) -> None:
         super().__init__()
-        self.dims, self.width, self.heads, self.freq_dim = dims, width, heads, freq_dim
-        self.caption_tokens = caption_tokens
+        self.dims, self.width, self.heads, self.freq_dim, self.text_len = dims, width, heads, freq_dim, text_len
         self.positions = positions(dims.geometry)
         self.patch_embedding = projection(dims.channels, width)
         self.null_reference = nn.Parameter(torch.randn(null_reference, width) * 0.02) if null_reference else None
@@ -162,8 +161,8 @@ class AudioTower(nn.Module):
     def _text(self, latents: AudioLatents, conditions: Conditions) -> tuple[Tensor, Tensor, Tensor]:
         """Embedded transcript and caption (B, K, D), their mask (B, K) and positions (B, K)."""
         caption, transcript = conditions.audio_caption, conditions.transcript
-        if self.caption_tokens is not None:
-            caption = caption.filled(self.caption_tokens)
+        if self.text_len is not None:
+            caption = _filled(caption, self.text_len)
         nowhen = torch.zeros_like(caption.mask, dtype=torch.float32)
         if self.transcript is None:
             return self.text_embedding(caption.x), caption.mask, nowhen
@@ -182,3 +181,8 @@ class AudioTower(nn.Module):
         device, (batch, _, frames) = latents.x.device, latents.x.shape
         reference = torch.arange(r, device=device)[None] - reference_lengths[:, None]
         return [reference.float(), torch.arange(frames, device=device).expand(batch, -1).float()]
+
+
+def _filled(caption: TextEmbeds, length: int) -> TextEmbeds:
+    x = nn.functional.pad(caption.x * caption.mask[..., None], (0, 0, 0, length - caption.x.shape[1]))
+    return TextEmbeds(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
