@@ -30,7 +30,8 @@ from harmony_lit.experiment.phases import phase
 from harmony_lit.experiment.progress import StageProgress
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder, locked
 from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
-from harmony_lit.experiment.weights import export_weights, load_strictly, read_start
+from harmony_lit.experiment.weights import export_weights, read_start
+from harmony_lit.pretrained.load import load_pieces
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,8 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     if resume is not None:
         log.info("going on from %s", resume)
     elif stage.get("start_from"):
-        start = StartFrom(**stage["start_from"])
-        weights, source = read_start(start, run)
-        load_strictly(module, weights, start.may_be_missing, str(source))
+        start = StartFrom.of(stage["start_from"])
+        load_pieces(module, read_start(start, run), start.may_be_missing)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:

@@ -71,8 +71,9 @@ def _check_start(path: str, stage: Tree, earlier: list[str]) -> None:
     if start is None:
         return
     check_call(StartFrom, start, f"{path}.start_from")
-    if (start.get("stage") is None) == (start.get("path") is None):
-        raise UserError(f"{path}.start_from: give either an earlier stage or a path")
+    given = [key for key in ("stage", "path") if start.get(key) is not None]
+    if len(given) == 2 or not (given or start.get("pretrained")):
+        raise UserError(f"{path}.start_from: give either an earlier stage or a path, or pretrained weights")
     stage_name = start.get("stage")
     if stage_name is not None and stage_name not in earlier:
         raise UserError(
