@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.pretrained.layout import Layout
+from harmony_lit.pretrained.ovi import OVI
 from harmony_lit.pretrained.source import WeightSource, some
 from harmony_lit.pretrained.wan import WAN_DIFFUSERS, WAN_ORIGINAL
 
@@ -28,7 +29,7 @@ HARMONY = Layout(
 )
 """What a stage leaves: all that its model has, under its own names."""
 
-LAYOUTS = (HARMONY, WAN_ORIGINAL, WAN_DIFFUSERS)
+LAYOUTS = (HARMONY, WAN_ORIGINAL, WAN_DIFFUSERS, OVI)
 
 
 def detect(source: WeightSource) -> Layout:

@@ -1,9 +1,10 @@
-"""Names in Ovi's checkpoints (``chetwinlow1/Ovi``, Apache-2.0) and in a ``DualBranchDiT``.
+"""Ovi's checkpoints (``chetwinlow1/Ovi``, Apache-2.0) as a ``DualBranchDiT`` with ``OviFusion``.
 
 All three files (``model.safetensors`` for 720x720 and 5 s, ``model_960x960.safetensors``,
 ``model_960x960_10s.safetensors``) hold twin Wan towers under ``video_model.`` and ``audio_model.``. Two things differ
 from Wan's names: a block's modulation is wrapped once more (``blocks.N.modulation.modulation``), and the fusion's parts
-lie in the block's ``cross_attn``, where ours are the interaction's.
+lie in the block's ``cross_attn``, where ours are the interaction's. A model with another interaction takes the parts
+``network.video`` and ``network.audio``, and leaves the fusion.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 
 from harmony_lit.errors import UserError
+from harmony_lit.pretrained.layout import Layout
 
 _TOWERS = {"video_model": "video", "audio_model": "audio"}
 _DIRECTIONS = {"video_model": "audio_to_video", "audio_model": "video_to_audio"}
@@ -28,8 +30,8 @@ _OUR_MODULATION = re.compile(r"blocks\.\d+\.modulation")
 _NOT_OVIS = re.compile(r"audio\.(transcript|null_reference)")
 
 
-def rename(key: str) -> str | None:
-    """Ovi's name to that of a ``DualBranchDiT`` with ``OviFusion``; what is not Ovi's comes back as it is."""
+def rename(key: str) -> str:
+    """Ovi's name to ours; what is not Ovi's comes back as it is."""
     if match := _FUSION_NAME.fullmatch(key):
         tower, layer, part, leaf = match.groups()
         return f"interaction.layers.{layer}.{_DIRECTIONS[tower]}.{_FUSION[part]}.{leaf}"
@@ -37,11 +39,6 @@ def rename(key: str) -> str | None:
         tower, rest = match[1], _MODULATION.sub(r"\1", match[2])
         return f"{_TOWERS[tower]}.{rest}"
     return key
-
-
-def rename_towers(key: str) -> str | None:
-    """``rename`` for a model with an interaction of its own: the fusion's parts are known and not needed."""
-    return None if _FUSION_NAME.fullmatch(key) else rename(key)
 
 
 def restore(key: str) -> str:
@@ -60,3 +57,26 @@ def restore(key: str) -> str:
         tower, rest = match.groups()
         return f"{towers[tower]}.{rest}" + (".modulation" if _OUR_MODULATION.fullmatch(rest) else "")
     raise UserError(f"{key} has no place in an Ovi checkpoint, which holds two towers and their fusion")
+
+
+OVI = Layout(
+    name="ovi",
+    publisher="Character.AI",
+    licence="Apache-2.0",
+    part="network",
+    telltale={
+        "video_model.patch_embedding.weight": (None,) * 5,
+        "video_model.blocks.0.modulation.modulation": (1, 6, None),
+        "video_model.blocks.0.cross_attn.k_fusion.weight": (None, None),
+        "audio_model.patch_embedding.0.weight": (None, None, 7),
+        "audio_model.head.modulation": (1, 2, None),
+    },
+    rename=rename,
+    restore=restore,
+    models={
+        "Ovi": {
+            "video_model.patch_embedding.weight": (3072, 48, 1, 2, 2),
+            "audio_model.patch_embedding.0.weight": (3072, 20, 7),
+        }
+    },
+)

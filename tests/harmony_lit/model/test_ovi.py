@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
 from harmony_lit.containers import AudioLatents, Batch, Conditions, TextEmbeds, TokenIds, VideoLatents
-from harmony_lit.experiment.weights import load_strictly
 from harmony_lit.geometry import Geometry
 from harmony_lit.model import CrossBlock, MMDiTBlock, TranscriptEncoder, VideoTimePositions
 from harmony_lit.model.audio import _filled
 from harmony_lit.model.audio_blocks import AudioBlockDims, AudioState
 from harmony_lit.model.interaction import FrameWiseInteraction, GlobalStyle, OviFusion
-from harmony_lit.pretrained.ovi import rename, rename_towers
+from harmony_lit.pretrained import Piece, load_pieces
+from harmony_lit.pretrained.ovi import OVI, rename
+from harmony_lit.pretrained.source import Tensors
 from tests.harmony_lit.ovi_layout import AUDIO_CHANNELS, SMALL, VIDEO_CHANNELS, Size, ovi_model, published_weights
 
 FRAMES, LATENTS, ROWS, COLUMNS = (3, 2), (15, 10), 2, 3
@@ -206,9 +208,9 @@ def run(model, batch, t=(0.7, 0.3)):
         return model(batch.video, batch.audio, times, times, batch.conditions)
 
 
-def load(model, names=rename, may_be_missing=()):
-    weights = {names(name): tensor for name, tensor in published_weights(SMALL).items() if names(name) is not None}
-    load_strictly(model, weights, may_be_missing, "Ovi")
+def load(model, parts=("",), may_be_missing=()):
+    published = Tensors(Path("ovi"), published_weights(SMALL))
+    load_pieces(model, [Piece(published, OVI, only=part) for part in parts], may_be_missing)
     return model
 
 
@@ -235,23 +237,23 @@ def harmony_from_ovi(null_reference=3):
     return ovi_model(SMALL, audio, interaction=FrameWiseInteraction, style=GlobalStyle)
 
 
+TOWERS = ("video.", "audio.")
 FRESH = ("audio.transcript*", "audio.null_reference", "interaction.*", "style.*")
 
 
 def test_harmonys_joint_stage_starts_from_ovis_towers():
     model = harmony_from_ovi()
-    published = {rename_towers(name): tensor for name, tensor in published_weights(SMALL).items()}
-    published.pop(None)
-    fresh = load_strictly(model, published, FRESH, "Ovi")
+    source = Tensors(Path("ovi"), published_weights(SMALL))
+    fresh = load_pieces(model, [Piece(source, OVI, only=tower) for tower in TOWERS], FRESH)
+    published = {rename(name): tensor for name, tensor in published_weights(SMALL).items() if "fusion" not in name}
     state = model.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in published.items())
     assert set(fresh) == set(state) - set(published)
     assert {name.split(".")[0] for name in fresh} == {"audio", "interaction", "style"}
-    assert {name for name in published if not name.startswith(("video.", "audio."))} == set()
 
 
 def test_a_fresh_interaction_leaves_both_towers_as_they_are_alone():
-    model, batch = load(harmony_from_ovi(), rename_towers, FRESH), make_batch(transcript=4, reference=3)
+    model, batch = load(harmony_from_ovi(), TOWERS, FRESH), make_batch(transcript=4, reference=3)
     together = run(model, batch)
     alone = run(model, replace(batch, video=None))
     times = torch.tensor([[0.0, 0.7, 0.7], [0.3, 0.3, 0.3]])
@@ -270,8 +272,8 @@ def test_a_fresh_interaction_leaves_both_towers_as_they_are_alone():
 def test_without_reference_and_transcript_harmonys_start_is_ovis_towers_alone():
     """A fresh ``OviFusion`` adds nothing either: both models are the published towers side by side."""
     batch = make_batch(transcript=0, reference=0)
-    harmony = load(harmony_from_ovi(null_reference=0), rename_towers, FRESH)
-    ovi = load(ovi_model(SMALL), rename_towers, ("interaction.*",))
+    harmony = load(harmony_from_ovi(null_reference=0), TOWERS, FRESH)
+    ovi = load(ovi_model(SMALL), TOWERS, ("interaction.*",))
     ours, theirs = run(harmony, batch), run(ovi, batch)
     for row in range(2):
         frames, latents = FRAMES[row], LATENTS[row]
@@ -280,7 +282,7 @@ def test_without_reference_and_transcript_harmonys_start_is_ovis_towers_alone():
 
 
 def test_every_fresh_part_of_the_start_learns():
-    model, batch = load(harmony_from_ovi(), rename_towers, FRESH), make_batch(transcript=4, reference=3)
+    model, batch = load(harmony_from_ovi(), TOWERS, FRESH), make_batch(transcript=4, reference=3)
     t = torch.tensor([0.7, 0.3])
     out = model(batch.video, batch.audio, t, t, batch.conditions)
     (out.video.square().mean() + out.audio.square().mean()).backward()

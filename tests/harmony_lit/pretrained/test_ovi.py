@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import safetensors.torch
 import torch
 
 from harmony_lit.errors import UserError
-from harmony_lit.experiment.weights import load_strictly
-from harmony_lit.pretrained.ovi import rename, rename_towers, restore
+from harmony_lit.pretrained import detect, load_pretrained, open_weights
+from harmony_lit.pretrained.ovi import OVI, rename, restore
 from tests.harmony_lit.ovi_layout import SMALL, Size, ovi_model, published_shapes, published_weights
 
 
@@ -38,7 +39,6 @@ def test_every_published_tensor_has_its_place_and_every_parameter_its_tensor(siz
 def test_names_are_mapped_both_ways(published, ours):
     assert rename(published) == ours
     assert restore(ours) == published
-    assert rename_towers(published) == (None if "fusion" in published else ours)
 
 
 def test_foreign_names_come_back_and_what_ovi_lacks_is_refused():
@@ -48,11 +48,26 @@ def test_foreign_names_come_back_and_what_ovi_lacks_is_refused():
             restore(name)
 
 
-def test_a_checkpoint_that_lacks_a_tensor_or_has_a_foreign_one_is_refused():
-    weights = {rename(name): tensor for name, tensor in published_weights(SMALL).items()}
-    assert load_strictly(ovi_model(SMALL), weights, (), "Ovi") == []
-    gone = weights.pop("audio.patch_embedding.2.w2.weight")
-    with pytest.raises(UserError, match=r"1 missing \(audio.patch_embedding.2.w2.weight\)"):
-        load_strictly(ovi_model(SMALL), weights, (), "Ovi")
-    with pytest.raises(UserError, match=r"1 unexpected \(w2\)"):
-        load_strictly(ovi_model(SMALL), weights | {"w2": gone}, ("audio.patch_embedding.2.w2.weight",), "Ovi")
+def saved(folder, weights):
+    path = folder / "model.safetensors"
+    safetensors.torch.save_file(weights, path)
+    return open_weights(str(path))
+
+
+def test_a_checkpoint_is_known_and_fills_a_model_without_values(tmp_path, capsys):
+    weights = published_weights(SMALL)
+    source = saved(tmp_path, weights)
+    assert detect(source).name == "ovi"
+    with torch.device("meta"):
+        model = ovi_model(SMALL)
+    assert load_pretrained(model, source) == []
+    state = model.state_dict()
+    assert all(torch.equal(state[rename(name)], tensor) for name, tensor in weights.items())
+    assert "weights by Character.AI, licence Apache-2.0" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_lacks_a_tensor_or_has_a_foreign_one_is_refused(tmp_path):
+    weights = published_weights(SMALL)
+    weights["w2"] = weights.pop("audio_model.patch_embedding.2.w2.weight")
+    with pytest.raises(UserError, match=r"1 missing \(audio.patch_embedding.2.w2.weight\); 1 unexpected \(w2\)"):
+        load_pretrained(ovi_model(SMALL), saved(tmp_path, weights), OVI)
