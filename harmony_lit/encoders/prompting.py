@@ -35,7 +35,12 @@ class Prompting(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """All that decides the captions; empty if they stay as they are."""
+        """All that decides what a clip's captions become; empty if they stay as they are."""
+
+    @property
+    def negative(self) -> Texts:
+        """What guidance by text leads away from: no text, unless a form says otherwise."""
+        return Texts("", "", "")
 
     @abstractmethod
     def __call__(self, texts: Texts) -> Texts:
@@ -64,20 +69,32 @@ class OviPrompt(Prompting):
     Args:
         sound: How the sound is told, with ``{}`` for its caption. The 960x960 models read ``Audio: {}``; that of
             720x720 reads ``<AUDCAP>{}<ENDAUDCAP>``.
+        negative_picture: What guidance leads the video away from.
+        negative_sound: And the audio.
 
     Raises:
         ValueError: If ``sound`` has no ``{}``.
     """
 
-    def __init__(self, sound: str = "Audio: {}") -> None:
+    def __init__(
+        self,
+        sound: str = "Audio: {}",
+        negative_picture: str = "jitter, bad hands, blur, distortion",
+        negative_sound: str = "robotic, muffled, echo, distorted",
+    ) -> None:
         if "{}" not in sound:
             raise ValueError(f"system.prompting.sound must have {{}} where the caption goes, unlike '{sound}'")
-        self.sound = sound
+        self.sound, self.negative_picture, self.negative_sound = sound, negative_picture, negative_sound
 
     @property
     def fingerprint(self) -> str:
         """See the base."""
         return f"ovi {self.sound}"
+
+    @property
+    def negative(self) -> Texts:
+        """See the base."""
+        return Texts(self.negative_picture, self.negative_sound, "")
 
     def __call__(self, texts: Texts) -> Texts:
         """See the base."""

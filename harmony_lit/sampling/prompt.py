@@ -94,12 +94,12 @@ def build_request(system: System, prompts: Sequence[Prompt]) -> SampleRequest:
             size = min(latents.shape[1], geometry.audio_latents(prompt.frames))
             audio.x[row, :, :size] = latents[:, :size]
     conditions = _conditions(system, prompts, image)
-    nothing = [""] * len(prompts)
+    negative = [system.prompting.negative] * len(prompts)
     empty = replace(
         conditions,
-        video_caption=system.text_encoder.encode(nothing),
-        audio_caption=system.text_encoder.encode(nothing),
-        transcript=system.tokenizer.encode_batch(nothing),
+        video_caption=system.text_encoder.encode([t.video_caption for t in negative]),
+        audio_caption=system.text_encoder.encode([t.audio_caption for t in negative]),
+        transcript=system.tokenizer.encode_batch([t.transcript for t in negative]),
     )
     mute = system.silence(audio.x.shape[2]).expand_as(audio.x).clone()
     anchors = Anchors(mute=audio.with_x(mute), static=video.with_x(static), empty=empty)

@@ -50,22 +50,25 @@ class _Text:
         return TextEmbeds(torch.zeros(len(captions), 1, 2), torch.ones(len(captions), 1, dtype=torch.bool))
 
 
+ONE = "A man. <S>Hi<E> Audio: Steps."
+
+
 @pytest.mark.parametrize(
-    ("prompting", "video", "audio", "speaks"),
+    ("prompting", "video", "audio", "speaks", "negative"),
     [
-        (None, "A man.", "Steps.", True),
-        (SeparateTexts(), "A man.", "Steps.", True),
-        (OviPrompt(), *["A man. <S>Hi<E> Audio: Steps."] * 2, False),
+        (None, "A man.", "Steps.", True, [[""], [""]]),
+        (SeparateTexts(), "A man.", "Steps.", True, [[""], [""]]),
+        (OviPrompt(negative_sound="echo"), *[ONE] * 2, False, [["jitter, bad hands, blur, distortion"], ["echo"]]),
     ],
 )
-def test_sampling_asks_the_system_what_each_branch_reads(prompting, video, audio, speaks):
+def test_sampling_asks_the_system_what_each_branch_reads(prompting, video, audio, speaks, negative):
     encoder = _Text()
     system = System(Geometry(), _Codec(), _Codec(), encoder, prompting=prompting)
     prompt = Prompt("A man.", "Steps.", "Hi", frames=5, height=32, width=32)
     request = build_request(system, [prompt])
     assert encoder.seen[:2] == [[video], [audio]]
     assert bool(request.conditions.transcript.mask.any()) == speaks
-    assert encoder.seen[2:] == [[""], [""]]
+    assert encoder.seen[2:] == negative
 
 
 def test_captions_joined_in_another_way_have_another_fingerprint():
