@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harmony_lit.codecs.base import AudioCodec, VideoCodec
 from harmony_lit.encoders.base import TextEncoder, TranscriptTokenizer
+from harmony_lit.encoders.prompting import Prompting, SeparateTexts
 from harmony_lit.encoders.transcript import CharTokenizer
 from harmony_lit.geometry import Geometry
 
@@ -24,6 +25,7 @@ class System:
         audio_codec: Samples to latents; its hop and sample rate must be the geometry's.
         text_encoder: Captions to embeddings.
         tokenizer: Transcripts to ids; English characters by default.
+        prompting: How the texts of a clip become what each branch reads; each its own by default.
 
     Raises:
         ValueError: If a codec's rate or stride differs from the geometry's.
@@ -36,6 +38,7 @@ class System:
         audio_codec: AudioCodec,
         text_encoder: TextEncoder,
         tokenizer: TranscriptTokenizer | None = None,
+        prompting: Prompting | None = None,
     ) -> None:
         pairs = (
             ("video_codec.stride", tuple(video_codec.stride), "video_stride", tuple(geometry.video_stride)),
@@ -53,6 +56,7 @@ class System:
         self.audio_codec = audio_codec
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer or CharTokenizer()
+        self.prompting = prompting or SeparateTexts()
 
     def silence(self, latents: int) -> Tensor:
         """The audio codec's encoding of digital silence, (C, ``latents``): SyncCFG's mute anchor."""
@@ -66,5 +70,5 @@ class System:
         return {
             "video_codec": self.video_codec.fingerprint,
             "audio_codec": self.audio_codec.fingerprint,
-            "text_encoder": self.text_encoder.fingerprint,
+            "text_encoder": " ".join(filter(None, [self.text_encoder.fingerprint, self.prompting.fingerprint])),
         }

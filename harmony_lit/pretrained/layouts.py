@@ -5,6 +5,7 @@ from __future__ import annotations
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.pretrained.layout import Layout
 from harmony_lit.pretrained.mmaudio import MMAUDIO_LAYOUTS
+from harmony_lit.pretrained.ovi import OVI
 from harmony_lit.pretrained.source import WeightSource, some
 from harmony_lit.pretrained.umt5 import UMT5_ORIGINAL, UMT5_TRANSFORMERS
 from harmony_lit.pretrained.wan import WAN_DIFFUSERS, WAN_ORIGINAL
@@ -36,6 +37,7 @@ LAYOUTS = (
     HARMONY,
     WAN_ORIGINAL,
     WAN_DIFFUSERS,
+    OVI,
     WAN_VAE_ORIGINAL,
     WAN_VAE_DIFFUSERS,
     *MMAUDIO_LAYOUTS,
