@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from harmony_lit.encoders.cached import CachedTextEncoder
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.experiment.compose import Experiment
 from harmony_lit.experiment.nodes import build
@@ -75,6 +76,8 @@ def _inside_system(module: nn.Module, piece: Piece) -> tuple[nn.Module, Piece]:
     """
     _, component, *inner = piece.layout.part.split(".")
     holder = getattr(getattr(module, "system", None), component, None)
+    if isinstance(holder, CachedTextEncoder):
+        holder = holder.encoder
     build_network = getattr(holder, f"new_{inner[0] if inner else 'network'}", None)
     if build_network is None:
         kind = "absent" if holder is None else f"{type(holder).__name__}, which takes no such weights"
