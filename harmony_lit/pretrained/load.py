@@ -83,7 +83,7 @@ class Comparison:
 
 
 def compare(
-    module: nn.Module, pieces: Sequence[Piece], may_be_missing: Sequence[str] = (), within: str = ""
+    module: nn.Module, pieces: Sequence[Piece], may_be_missing: Sequence[str] = (), within: str | tuple[str, ...] = ""
 ) -> Comparison:
     """Holds pieces against a module, which may be on the meta device; nothing is read.
 
@@ -91,7 +91,7 @@ def compare(
         module: What they would be loaded into.
         pieces: Weights; where two have the same tensor, the later one counts.
         may_be_missing: Patterns such as ``network.interaction.*`` of names that the pieces may lack.
-        within: Only names of the module that begin with this are asked for.
+        within: Only names of the module that begin with this, or one of these, are asked for.
     """
     own = tensors_of(module)
     placed: dict[str, tuple[Piece, list[str]]] = {}
