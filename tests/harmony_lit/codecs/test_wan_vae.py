@@ -181,11 +181,21 @@ def test_tiles_are_decoded_each_by_itself():
     assert not torch.equal(before, after)
 
 
+def test_tiles_are_encoded_each_by_itself():
+    tiled, video = make_codec(tile=64), make_video(1, height=128, width=128)
+    other = video.clone()
+    other[..., -1, -1] = 5
+    before, after = tiled.encode(video), tiled.encode(other)
+    assert torch.equal(before[..., :3, :3], after[..., :3, :3])
+    assert not torch.equal(before, after)
+
+
 def test_a_picture_no_larger_than_a_tile_is_not_cut():
-    video = make_video(5, height=48, width=64)
+    codec, video = make_codec(tile=64), make_video(5, height=48, width=64)
+    codec.encode(make_video(1, height=64, width=80))  # which is cut
     latents = make_codec().encode(video)
-    assert torch.equal(make_codec(tile=64).encode(video), latents)
-    assert torch.equal(make_codec(tile=64).decode(latents), make_codec().decode(latents))
+    assert torch.equal(codec.encode(video), latents)
+    assert torch.equal(codec.decode(latents), make_codec().decode(latents))
 
 
 class LiveBytes(TorchDispatchMode):
