@@ -13,13 +13,15 @@ from harmony_lit.model import AudioTower, DualBranchDiT, ModelDims, TranscriptEn
 CHANNELS, AUDIO_CHANNELS, CAPTION_DIM, VOCABULARY = 4, 5, 6, 20
 
 
-def make_model(depth: int = 2, width: int = 24, heads: int = 2, geometry: Geometry | None = None, **parts):
+def make_model(
+    depth: int = 2, width: int = 24, heads: int = 2, geometry: Geometry | None = None, video_parts=None, **parts
+):
     """A model small enough for tests, with every zero-initialised parameter filled so that all paths count."""
     model = DualBranchDiT(
         ModelDims(CHANNELS, AUDIO_CHANNELS, CAPTION_DIM, VOCABULARY, geometry or Geometry()),
         depth=depth,
         interaction_heads=heads,
-        video=partial(VideoTower, width=width, heads=heads, ffn_width=2 * width, freq_dim=16),
+        video=partial(VideoTower, width=width, heads=heads, ffn_width=2 * width, freq_dim=16, **(video_parts or {})),
         audio=partial(
             AudioTower,
             width=width,
