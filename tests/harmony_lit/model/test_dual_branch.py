@@ -138,9 +138,10 @@ def loss_and_gradients(model, batch):
     return loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.parametrize("parts", [{}, {"interaction": OviFusion, "audio_parts": OVIS_AUDIO}])
 @pytest.mark.parametrize("every", [1, 2])
-def test_checkpointed_layers_give_the_same_bits_and_are_computed_again(every):
-    model, batch = make_model(depth=3), make_batch()
+def test_checkpointed_layers_give_the_same_bits_and_are_computed_again(every, parts):
+    model, batch = make_model(depth=3, **parts), make_batch()
     loss, expected = loss_and_gradients(model, batch)
     calls = []
     for block in model.video.layers:
