@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from harmony_lit.encoders.cached import CachedTextEncoder
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.experiment.compose import Experiment
 from harmony_lit.experiment.nodes import build
@@ -68,14 +69,20 @@ def build_on_meta(experiment: Experiment, stage: str | None = None) -> nn.Module
 
 
 def _inside_system(module: nn.Module, piece: Piece) -> tuple[nn.Module, Piece]:
-    """The network of a codec or encoder, which is no part of the model's own tree, and the piece with its names."""
-    _, component, *rest = piece.layout.part.split(".")
+    """A network of a codec or encoder, which is no part of the model's own tree, and the piece with its names.
+
+    ``system.audio_codec.vae`` is what ``audio_codec.new_vae()`` builds, ``system.video_codec`` what
+    ``video_codec.new_network()`` does.
+    """
+    _, component, *inner = piece.layout.part.split(".")
     holder = getattr(getattr(module, "system", None), component, None)
-    if holder is None or not hasattr(holder, "new_network"):
-        kind = "nothing" if holder is None else type(holder).__name__
+    if isinstance(holder, CachedTextEncoder):
+        holder = holder.encoder
+    build_network = getattr(holder, f"new_{inner[0] if inner else 'network'}", None)
+    if build_network is None:
+        kind = "absent" if holder is None else f"{type(holder).__name__}, which takes no such weights"
         raise UserError(
-            f"system.{component} is {kind} in this experiment, which takes no weights of {piece.layout.name}"
+            f"{piece.source.path} ({piece.layout.name}) is for system.{component}, which is {kind} in this experiment"
         )
     with torch.device("meta"):
-        network: nn.Module = holder.new_network()
-    return network.get_submodule(".".join(rest)), Piece(piece.source, piece.layout)
+        return build_network(), Piece(piece.source, piece.layout)

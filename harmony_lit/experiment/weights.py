@@ -32,7 +32,22 @@ def read_start(start: StartFrom, run: RunFolder) -> list[Piece]:
         pieces.append(own_piece(folder.checkpoint if start.weights == "raw" else folder.weights, start.weights))
     elif start.path is not None:
         pieces.append(own_piece(_find(Path(start.path), start.weights), start.weights))
-    return pieces + [_of_model(published_piece(open_weights(given.path), given.part)) for given in start.pretrained]
+    return pieces + read_published(start)
+
+
+def read_published(start: StartFrom) -> list[Piece]:
+    """The published weights that ``start_from`` names, at their places in a stage's model.
+
+    Raises:
+        UserError: If a file is missing, unreadable, in no layout that is known, or for no part of a stage's model.
+    """
+    pieces = [published_piece(open_weights(given.path), given.part) for given in start.pretrained]
+    for piece in pieces:
+        if piece.layout.part.startswith("system."):
+            raise UserError(
+                f"{piece.source.path} ({piece.layout.name}) is for {piece.layout.part}: name it in the settings of that"
+            )
+    return pieces
 
 
 def own_piece(path: Path, which: str = "ema") -> Piece:
@@ -67,16 +82,6 @@ def published_piece(source: WeightSource, part: str | None = None) -> Piece:
     piece = Piece(source, layout, prefix=layout.place, only=only)
     if not piece.names():
         raise UserError(f"{source.path} ({layout.name}) has nothing for {part}")
-    return piece
-
-
-def _of_model(piece: Piece) -> Piece:
-    """Refuses what is no part of a stage's model."""
-    if piece.layout.part.startswith("system."):
-        raise UserError(
-            f"start_from.pretrained: {piece.source.path} ({piece.layout.name}) fills {piece.layout.part}, "
-            "which is told in the settings of `system`"
-        )
     return piece
 
 

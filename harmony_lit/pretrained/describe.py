@@ -109,4 +109,4 @@ def _coarse(name: str) -> str:
 
 def _stem(name: str) -> str:
     """``blocks.*.ffn.0`` of ``blocks.12.ffn.0.weight``: blocks are counted, layers inside them told apart."""
-    return re.sub(r"\b(blocks|layers)\.\d+\.", r"\1.*.", re.sub(r"\.(weight|bias)$", "", name))
+    return re.sub(r"\b(blocks?|layers)\.\d+\.", r"\1.*.", re.sub(r"\.(weight|bias)$", "", name))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.pretrained.layout import Layout
+from harmony_lit.pretrained.mmaudio import MMAUDIO_LAYOUTS
 from harmony_lit.pretrained.ovi import OVI
 from harmony_lit.pretrained.source import WeightSource, some
+from harmony_lit.pretrained.umt5 import UMT5_ORIGINAL, UMT5_TRANSFORMERS
 from harmony_lit.pretrained.wan import WAN_DIFFUSERS, WAN_ORIGINAL
+from harmony_lit.pretrained.wan_vae import WAN_VAE_DIFFUSERS, WAN_VAE_ORIGINAL
 
 
 def _same(name: str) -> str:
@@ -22,6 +25,7 @@ HARMONY = Layout(
         "network.video.patch_embedding.weight": (None,) * 5,
         "network.video.blocks.0.self_attn.q.weight": (None, None),
         "network.video.head.modulation": (1, 2, None),
+        "network.audio.head.modulation": (1, 2, None),
     },
     rename=_same,
     restore=_same,
@@ -29,7 +33,17 @@ HARMONY = Layout(
 )
 """What a stage leaves: all that its model has, under its own names."""
 
-LAYOUTS = (HARMONY, WAN_ORIGINAL, WAN_DIFFUSERS, OVI)
+LAYOUTS = (
+    HARMONY,
+    WAN_ORIGINAL,
+    WAN_DIFFUSERS,
+    OVI,
+    WAN_VAE_ORIGINAL,
+    WAN_VAE_DIFFUSERS,
+    *MMAUDIO_LAYOUTS,
+    UMT5_ORIGINAL,
+    UMT5_TRANSFORMERS,
+)
 
 
 def detect(source: WeightSource) -> Layout:

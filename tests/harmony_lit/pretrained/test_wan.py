@@ -6,8 +6,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from harmony_lit.pretrained import detect, load_pretrained, open_weights
+from harmony_lit.experiment.weights import published_piece
+from harmony_lit.pretrained import describe, detect, load_pretrained, open_weights
 from harmony_lit.pretrained.convert import plan, write
+from harmony_lit.pretrained.source import Tensors
 from harmony_lit.pretrained.wan import PREFIXES, WAN_DIFFUSERS, WAN_ORIGINAL, from_diffusers, to_diffusers
 from tests.harmony_lit.pretrained import wans
 
@@ -24,6 +26,26 @@ def test_every_name_and_shape_of_the_published_size_maps_one_to_one() -> None:
     shapes = {name: value.shape for name, value in theirs.items()}
     assert WAN_DIFFUSERS.model(shapes) == "Wan2.2-TI2V-5B-Diffusers"
     assert WAN_ORIGINAL.model({name: value.shape for name, value in ours.items()}) == "Wan2.2-TI2V-5B"
+
+
+def test_the_parameters_of_the_published_size_are_counted_part_by_part() -> None:
+    with torch.device("meta"):
+        theirs = wans.theirs(**wans.TI2V_5B)
+    source = Tensors(Path("wan"), theirs.state_dict())
+    d, f = 3072, 14_336
+    attention = 4 * (d * d + d) + 2 * d
+    block = 2 * attention + 2 * d + (d * f + f + f * d + d) + 6 * d
+    text, time = (4096 * d + d) + (d * d + d), (256 * d + d) + (d * d + d)
+    outside = (48 * 4 * d + d) + text + time + (6 * d * d + 6 * d) + (192 * d + 192) + 2 * d
+    assert sum(value.numel() for value in theirs.parameters()) == 30 * block + outside == 4_999_787_712
+    said = "\n".join(describe.facts(source, detect(source)))
+    assert "wan-diffusers, the shapes of Wan2.2-TI2V-5B-Diffusers" in said
+    assert "5.00 B" in said
+    assert "float32 (825)" in said
+    lines = describe.places(published_piece(source))
+    (gates,) = (line for line in lines if "blocks.*.scale_shift_table" in line)
+    assert "30 tensors    552,960 parameters" in gates
+    assert gates.endswith("-> network.video.blocks.*.modulation")
 
 
 @pytest.mark.parametrize(
