@@ -68,7 +68,11 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
         log.info("going on from %s", resume)
     elif stage.get("start_from"):
         start = StartFrom.of(stage["start_from"])
-        load_pieces(module, read_start(start, run), start.may_be_missing)
+        pieces = read_start(start, run)
+        fresh = load_pieces(module, pieces, start.may_be_missing)
+        log.info("weights from %s", ", ".join(str(piece.source.path) for piece in pieces))
+        if fresh:
+            log.info("not in them, so begun afresh: %s", ", ".join(fresh))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,6 @@ from harmony_lit.errors import UserError
 from harmony_lit.pretrained.layout import Layout
 from harmony_lit.pretrained.layouts import detect
 from harmony_lit.pretrained.source import WeightSource, some
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -160,9 +157,6 @@ def load_pieces(
         names_of.setdefault(id(value), []).append(name)
     for name, (piece, published) in comparison.placed.items():
         _fill(module, names_of[id(own[name])], own[name], piece.read(name, published), device)
-    log.info("weights from %s: %d tensors", files, len(comparison.placed))
-    if comparison.fresh:
-        log.info("not in %s, so begun afresh: %s", files, ", ".join(comparison.fresh))
     return comparison.fresh
 
 
