@@ -32,6 +32,7 @@ from harmony_lit.experiment.run_folder import RunFolder, StageFolder, locked
 from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
 from harmony_lit.experiment.weights import export_weights, read_start
 from harmony_lit.pretrained.load import load_pieces
+from harmony_lit.pretrained.save import save_file
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     lightning.seed_everything(seed, workers=True, verbose=False)
     resume = newest_checkpoint(folder.path)
     module = build(stage["model"], f"stages.{name}.model")
+    if stage["trainer"]["max_steps"] == 0:
+        return _take_over(run, folder, module, StartFrom.of(stage["start_from"]))
     data = build(stage["data"], f"stages.{name}.data")
     trainer = build(_trainer_node(run, folder, name, stage, seed, resume), f"stages.{name}.trainer")
     log.info("%s", _parameters(module))
@@ -85,6 +88,15 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
         return False
     export_weights(folder.checkpoint, folder.weights)
     folder.finish({"steps": steps, "seconds_since_resume": round(time.monotonic() - began, 2)})
+    return True
+
+
+def _take_over(run: RunFolder, folder: StageFolder, module: LightningModule, start: StartFrom) -> bool:
+    """A stage of no steps: what it starts from is what it leaves."""
+    load_pieces(module, read_start(start, run), start.may_be_missing)
+    state = module.state_dict()
+    save_file(folder.weights, state, state.__getitem__)
+    folder.finish({"steps": 0})
     return True
 
 

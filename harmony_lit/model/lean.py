@@ -84,14 +84,19 @@ class _GeluLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (hidden, weight), grad = ctx.saved_tensors, grads[0]
-        rows = grad.flatten(0, -2)
+        rows = grad.flatten(0, -2).to(hidden.dtype)
         grad_hidden = grad_weight = grad_bias = None
+        # One buffer of the hidden width serves for the activation and then for its gradient.
+        buffer = torch.empty(hidden.shape, dtype=hidden.dtype, device=hidden.device)
         if ctx.needs_input_grad[1]:
-            grad_weight = rows.mT @ F.gelu(hidden, approximate="tanh").flatten(0, -2)
+            torch.ops.aten.gelu.out(hidden, approximate="tanh", out=buffer)
+            grad_weight = rows.mT @ buffer.flatten(0, -2)
         if ctx.needs_input_grad[2]:
             grad_bias = rows.sum(dim=0)
         if ctx.needs_input_grad[0]:
-            grad_hidden = torch.ops.aten.gelu_backward(grad @ weight.to(grad.dtype), hidden, approximate="tanh")
+            torch.mm(rows, weight.to(hidden.dtype), out=buffer.view(-1, buffer.shape[-1]))
+            torch.ops.aten.gelu_backward.grad_input(buffer, hidden, approximate="tanh", grad_input=buffer)
+            grad_hidden = buffer
         return grad_hidden, grad_weight, grad_bias
 
 
@@ -104,11 +109,12 @@ def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, eps: float = 1e-6) -
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x (..., D) over its root mean square, times ``weight`` (D,): computed in fp32, returned in x's dtype."""
+    """x (..., D) over its root mean square, times ``weight`` (D,): summed in fp32, returned in x's dtype."""
     if x.device.type == "cpu" and not torch.compiler.is_compiling():
         y: Tensor = _RMSNorm.apply(x, weight, eps)
         return y
-    return F.rms_norm(x.float(), (x.shape[-1],), weight, eps).to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps)
 
 
 def gelu_linear(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

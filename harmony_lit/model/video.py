@@ -76,7 +76,8 @@ class VideoBlock(nn.Module):
     def feed_forward(self, x: Tensor, state: VideoState) -> Tensor:
         """(B, T, S, D) -> (B, T, S, D)."""
         shift, scale, gate = self._modulations(x, state, 3)
-        return torch.addcmul(x, self.ffn(modulated_norm(x, shift, scale)), gate)
+        y = self.ffn(modulated_norm(x, shift, scale).flatten(1, 2))
+        return torch.addcmul(x, y.unflatten(1, x.shape[1:3]), gate)
 
     def _modulations(self, x: Tensor, state: VideoState, first: int) -> tuple[Tensor, ...]:
         """Shift, scale and gate from index ``first`` on, each (B, T, 1, D) in x's dtype."""

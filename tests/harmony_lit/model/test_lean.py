@@ -60,15 +60,18 @@ def test_only_the_gradients_asked_for_are_computed(lean, plain, shapes):
 
 
 @pairs
-def test_under_autocast_the_dtypes_are_the_plain_operators_and_gradients_those_of_the_leaves(lean, plain, shapes):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_autocast_changes_values_by_rounding_only_and_gradients_have_the_dtypes_of_the_leaves(
+    lean, plain, shapes, dtype
+):
     inputs = drawn(shapes, torch.float32)
-    first = inputs[0].detach().bfloat16().requires_grad_()
+    first = inputs[0].detach().to(dtype).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         ours = lean(first, *inputs[1:])
         theirs = plain(first, *inputs[1:])
     grads = torch.autograd.grad(ours.float().sum(), [first, *inputs[1:]])
     torch.testing.assert_close(ours.float(), theirs.float(), atol=0.05, rtol=0.02)
-    assert [g.dtype for g in grads] == [torch.bfloat16] + [torch.float32] * (len(inputs) - 1)
+    assert [g.dtype for g in grads] == [dtype] + [torch.float32] * (len(inputs) - 1)
 
 
 def saved_bytes(function, inputs):
