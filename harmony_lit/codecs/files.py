@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,26 @@ def fingerprint(name: str, settings: Mapping[str, Any], state: Mapping[str, Tens
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def file_fingerprint(name: str, settings: Mapping[str, Any], weights: Mapping[str, Sequence[Path]]) -> str:
+    """SHA-256 over the class name, its settings and the bytes of its weights' files, which are not loaded for it.
+
+    The same weights in another layout count as others: undoing a factorisation may round differently elsewhere.
+
+    Args:
+        name: Name of the codec's class.
+        settings: What else shapes latents or what is made of them.
+        weights: The files of each of the codec's networks.
+    """
+    digests = {network: [_digest(path) for path in files] for network, files in weights.items()}
+    described = f"{name} {json.dumps(dict(settings), sort_keys=True)} {json.dumps(digests, sort_keys=True)}"
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _describe_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], most: int = 5) -> str:

@@ -12,7 +12,8 @@ from harmony_lit.errors import UserError, nearest
 from harmony_lit.experiment.compose import Experiment, compose
 from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder
-from harmony_lit.experiment.weights import load_strictly, read_weights
+from harmony_lit.experiment.weights import own_piece
+from harmony_lit.pretrained.load import load_pieces
 from harmony_lit.sampling import Sampler
 from harmony_lit.system import System
 
@@ -91,7 +92,7 @@ def load_run(path: Path | str, stage: str | None = None, overrides: tuple[str, .
         raise UserError(f"{run.path} has no stage '{name}'.{nearest(name, experiment.stages)}")
     weights_path = file or _weights_of(run.stage(name), run, experiment)
     module: LightningModule = build(experiment.stages[name]["model"], f"stages.{name}.model")
-    load_strictly(module, read_weights(weights_path), (), str(weights_path))
+    load_pieces(module, [own_piece(weights_path)])
     return LoadedRun(run, experiment, name, weights_path, module.eval())
 
 

@@ -30,7 +30,9 @@ from harmony_lit.experiment.phases import phase
 from harmony_lit.experiment.progress import StageProgress
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder, locked
 from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
-from harmony_lit.experiment.weights import export_weights, load_strictly, read_start
+from harmony_lit.experiment.weights import export_weights, read_start
+from harmony_lit.pretrained.load import load_pieces
+from harmony_lit.pretrained.save import save_file
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +62,16 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     lightning.seed_everything(seed, workers=True, verbose=False)
     resume = newest_checkpoint(folder.path)
     module = build(stage["model"], f"stages.{name}.model")
+    if stage["trainer"]["max_steps"] == 0:
+        return _take_over(run, folder, module, StartFrom.of(stage["start_from"]))
     data = build(stage["data"], f"stages.{name}.data")
     trainer = build(_trainer_node(run, folder, name, stage, seed, resume), f"stages.{name}.trainer")
     log.info("%s", _parameters(module))
     if resume is not None:
         log.info("going on from %s", resume)
     elif stage.get("start_from"):
-        start = StartFrom(**stage["start_from"])
-        weights, source = read_start(start, run)
-        load_strictly(module, weights, start.may_be_missing, str(source))
+        start = StartFrom.of(stage["start_from"])
+        load_pieces(module, read_start(start, run), start.may_be_missing)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
@@ -81,6 +84,15 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
         return False
     export_weights(folder.checkpoint, folder.weights)
     folder.finish({"steps": steps, "seconds_since_resume": round(time.monotonic() - began, 2)})
+    return True
+
+
+def _take_over(run: RunFolder, folder: StageFolder, module: LightningModule, start: StartFrom) -> bool:
+    """A stage of no steps: what it starts from is what it leaves."""
+    load_pieces(module, read_start(start, run), start.may_be_missing)
+    state = module.state_dict()
+    save_file(folder.weights, state, state.__getitem__)
+    folder.finish({"steps": 0})
     return True
 
 

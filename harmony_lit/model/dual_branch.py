@@ -40,7 +40,7 @@ class DualBranchDiT(nn.Module):
     Args:
         dims: Channels, caption width, vocabulary and geometry, passed by the module.
         depth: Layers of both towers.
-        interaction_heads: Heads of the cross-modal attentions.
+        interaction_heads: Heads of the attentions that interaction and style add.
         video: The video tower; its dims are passed by the model.
         audio: The audio tower; its dims are passed by the model.
         interaction: Cross-modal interaction at every layer; its dims are passed by the model.
@@ -70,8 +70,17 @@ class DualBranchDiT(nn.Module):
         self.checkpoint_blocks, self.compile_blocks = checkpoint_blocks, compile_blocks
         self.dims, self.depth = dims, depth
         self.video = video(VideoDims(dims.video_channels, dims.caption_dim, dims.geometry.patch, depth))
-        self.audio = audio(AudioDims(dims.audio_channels, dims.caption_dim, dims.vocab_size, depth))
-        between = InteractionDims(self.video.width, self.audio.width, interaction_heads, depth, dims.geometry)
+        self.audio = audio(AudioDims(dims.audio_channels, dims.caption_dim, dims.vocab_size, depth, dims.geometry))
+        between = InteractionDims(
+            video_width=self.video.width,
+            audio_width=self.audio.width,
+            heads=interaction_heads,
+            depth=depth,
+            geometry=dims.geometry,
+            video_heads=self.video.heads,
+            audio_heads=self.audio.heads,
+            audio_positions=self.audio.positions,
+        )
         self.interaction = interaction(between)
         self.style = None if style is None else style(between)
 
@@ -99,9 +108,10 @@ class DualBranchDiT(nn.Module):
 
         video, t_frames = hold_first_frame(video, t_video, conditions)
         x, video_state = self.video.embed(video, t_frames, conditions.video_caption)
-        timeline = Timeline(video.lengths, audio.lengths, video.x.shape[2], audio.x.shape[2])
-        plan = self.interaction.plan(timeline, x.shape[2])
-        style_plan = None if self.style is None else self.style.plan(timeline, x.shape[2])
+        frames, rows, columns = video_state.grid
+        timeline = Timeline(video.lengths, audio.lengths, frames, audio.x.shape[2], rows, columns)
+        plan = self.interaction.plan(timeline)
+        style_plan = None if self.style is None else self.style.plan(timeline)
         for layer in range(self.depth):
             x, tokens = self._run(layer, self._joint_layer, x, tokens, video_state, audio_state, plan, style_plan)
         return Prediction(self.video.unembed(x, video_state), self.audio.unembed(tokens, audio_state))
@@ -136,11 +146,11 @@ class DualBranchDiT(nn.Module):
         x = video.cross_attend(x, video_state, in_video)
         tokens = audio.cross_attend(tokens, audio_state, in_audio)
         reference, noisy, text = tokens[:, :r], tokens[:, r:end], tokens[:, end:]
-        to_video, to_audio = self.interaction(layer, x, noisy, plan)
+        before = x
+        x, noisy = self.interaction(layer, x, noisy, plan)
         if self.style is not None and style_plan is not None and layer < self.depth - 1:
-            reference = reference + self.style(layer, reference, x, style_plan)
-        x = x + to_video
-        tokens = torch.cat([reference, noisy + to_audio, text], dim=1)
+            reference = reference + self.style(layer, reference, before, style_plan)
+        tokens = torch.cat([reference, noisy, text], dim=1)
         x = self._step(type(video).feed_forward)(video, x, video_state)
         tokens = self._step(type(audio).feed_forward)(audio, tokens, audio_state)
         return x, tokens

@@ -14,7 +14,13 @@ CHANNELS, AUDIO_CHANNELS, CAPTION_DIM, VOCABULARY = 4, 5, 6, 20
 
 
 def make_model(
-    depth: int = 2, width: int = 24, heads: int = 2, geometry: Geometry | None = None, video_parts=None, **parts
+    depth: int = 2,
+    width: int = 24,
+    heads: int = 2,
+    geometry: Geometry | None = None,
+    video_parts: dict | None = None,
+    audio_parts: dict | None = None,
+    **parts,
 ):
     """A model small enough for tests, with every zero-initialised parameter filled so that all paths count."""
     model = DualBranchDiT(
@@ -29,7 +35,7 @@ def make_model(
             ffn_width=2 * width,
             freq_dim=16,
             null_reference=3,
-            transcript=partial(TranscriptEncoder, width=8, layers=1),
+            **{"transcript": partial(TranscriptEncoder, width=8, layers=1)} | (audio_parts or {}),
         ),
         **parts,
     )

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from harmony_lit.containers import AudioLatents, VideoLatents
+from harmony_lit.model import ConvProjection, CrossBlock, VideoTimePositions
 from harmony_lit.model.dual_branch import hold_first_frame
-from harmony_lit.model.interaction import GlobalInteraction
+from harmony_lit.model.interaction import GlobalInteraction, OviFusion
 from tests.harmony_lit.builders import make_batch, make_model
 
 
@@ -49,7 +50,17 @@ def cut(batch, row, frames, latents):
     )
 
 
-@pytest.mark.parametrize("parts", [{}, {"interaction": GlobalInteraction, "style": None}])
+OVIS_AUDIO = {"block": CrossBlock, "projection": ConvProjection, "positions": VideoTimePositions, "text_len": 6}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"interaction": GlobalInteraction, "style": None},
+        {"interaction": OviFusion, "audio_parts": OVIS_AUDIO},
+    ],
+)
 def test_a_sample_does_not_depend_on_the_padding_or_on_its_neighbours(parts):
     model = make_model(**parts)
     batch = make_batch((6, 4), (26, 16))
@@ -127,9 +138,10 @@ def loss_and_gradients(model, batch):
     return loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.parametrize("parts", [{}, {"interaction": OviFusion, "audio_parts": OVIS_AUDIO}])
 @pytest.mark.parametrize("every", [1, 2])
-def test_checkpointed_layers_give_the_same_bits_and_are_computed_again(every):
-    model, batch = make_model(depth=3), make_batch()
+def test_checkpointed_layers_give_the_same_bits_and_are_computed_again(every, parts):
+    model, batch = make_model(depth=3, **parts), make_batch()
     loss, expected = loss_and_gradients(model, batch)
     calls = []
     for block in model.video.layers:
