@@ -24,14 +24,16 @@ from harmony_lit.experiment.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
 )
+from harmony_lit.experiment.elsewhere import KEY, Elsewhere
 from harmony_lit.experiment.merge import Tree
 from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.phases import phase
 from harmony_lit.experiment.progress import StageProgress
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder, locked
 from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
-from harmony_lit.experiment.weights import export_weights, read_start
-from harmony_lit.pretrained.load import load_pieces
+from harmony_lit.experiment.weights import export_adapters, export_weights, read_start
+from harmony_lit.pretrained.load import load_pieces, tensors_of
+from harmony_lit.training.precision import BFloat16Weights
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +68,12 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     log.info("%s", _parameters(module))
     if resume is not None:
         log.info("going on from %s", resume)
-    elif stage.get("start_from"):
+    if stage.get("start_from") and (resume is None or KEY in read_checkpoint(resume)):
         start = StartFrom.of(stage["start_from"])
-        load_pieces(module, read_start(start, run), start.may_be_missing)
+        fresh = set(load_pieces(module, read_start(start, run), start.may_be_missing))
+        io = trainer.strategy.checkpoint_io
+        assert isinstance(io, AtomicCheckpointIO)
+        io.elsewhere = Elsewhere(module, [name for name in tensors_of(module) if name not in fresh])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
@@ -80,6 +85,7 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     if steps < trainer.max_steps:
         return False
     export_weights(folder.checkpoint, folder.weights)
+    export_adapters(folder.checkpoint, folder.adapter)
     folder.finish({"steps": steps, "seconds_since_resume": round(time.monotonic() - began, 2)})
     return True
 
@@ -109,6 +115,9 @@ def _trainer_node(
         own.append(_node(StageProgress, name=name))
     arguments["callbacks"] = [*_listed(arguments.get("callbacks")), *own]
     arguments["plugins"] = [*_listed(arguments.get("plugins")), _node(AtomicCheckpointIO)]
+    if arguments.get("precision") == "bf16-true":  # Lightning's own would round what Wan keeps in fp32
+        del arguments["precision"]
+        arguments["plugins"].append(_node(BFloat16Weights))
     arguments["default_root_dir"] = str(folder.path)
     if arguments.get("logger") in (None, True):
         # Steps logged after the last save will be logged again: TensorBoard shall forget the first time.
