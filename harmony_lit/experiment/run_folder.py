@@ -77,6 +77,11 @@ class RunFolder:
         """The composed experiment."""
         return self.path / "config.yaml"
 
+    @property
+    def exported(self) -> Path:
+        """The weights beside the configuration, where this is what `harmony weights export` wrote."""
+        return self.path / "weights.safetensors"
+
     def stage(self, name: str) -> StageFolder:
         """The files of a stage."""
         return StageFolder(self.path / "stages" / name)

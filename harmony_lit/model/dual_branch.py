@@ -16,6 +16,7 @@ from harmony_lit.geometry import Geometry
 from harmony_lit.model.audio import AudioDims, AudioTower
 from harmony_lit.model.audio_blocks import AudioState
 from harmony_lit.model.interaction import FrameWiseInteraction, GlobalStyle, Interaction, InteractionDims, Timeline
+from harmony_lit.model.offload import Device, Offload, device_of, tensors
 from harmony_lit.model.video import VideoDims, VideoTower
 
 
@@ -70,6 +71,32 @@ class DualBranchDiT(nn.Module):
         )
         self.interaction = interaction(between)
         self.style = None if style is None else style(between)
+        self._offload: Offload | None = None
+
+    def place(self, device: torch.device | str, offload: bool = False, through: Device | None = None) -> DualBranchDiT:
+        """Moves the model to where it is sampled from; a model with offloaded layers cannot be trained.
+
+        Args:
+            device: Where it works.
+            offload: Whether the layers stay on the CPU and visit ``device`` one at a time; on the CPU no difference.
+            through: How they get there; by default what suits the device.
+        """
+        device = torch.device(device)
+        if not offload:
+            return self.to(device)
+        parts = [self.video.blocks, self.audio.blocks]
+        parts += [part.layers for part in (self.interaction, self.style) if hasattr(part, "layers")]
+        layers = [[part[layer] for part in parts if layer < len(part)] for layer in range(self.depth)]
+        self._offload = Offload(layers, through or device_of(device))
+        moving = {id(tensor) for modules in layers for module in modules for tensor in tensors(module)}
+        for tensor in tensors(self):
+            if id(tensor) not in moving:
+                tensor.data = tensor.data.to(device)
+        return self
+
+    def _visit(self, layer: int) -> None:
+        if self._offload is not None:
+            self._offload.enter(layer)
 
     def forward(
         self,
@@ -101,6 +128,7 @@ class DualBranchDiT(nn.Module):
         style_plan = None if self.style is None else self.style.plan(timeline)
         r, end = audio_state.reference, audio_state.latents
         for layer, (video_block, audio_block) in enumerate(zip(self.video.layers, self.audio.layers, strict=True)):
+            self._visit(layer)
             x = video_block.self_attend(x, video_state)
             tokens = audio_block.self_attend(tokens, audio_state)
             in_video, in_audio = self.interaction.within(layer, x, tokens[:, r:end], plan)
@@ -117,7 +145,8 @@ class DualBranchDiT(nn.Module):
         return Prediction(self.video.unembed(x, video_state), self.audio.unembed(tokens, audio_state))
 
     def _audio_alone(self, tokens: Tensor, state: AudioState) -> Tensor:
-        for block in self.audio.layers:
+        for layer, block in enumerate(self.audio.layers):
+            self._visit(layer)
             tokens = block.cross_attend(block.self_attend(tokens, state), state)
             tokens = block.feed_forward(tokens, state)
         return self.audio.unembed(tokens, state)

@@ -52,6 +52,8 @@ class Sampler:
         video_shift: Time shift of the video (5 in the paper).
         audio_shift: Time shift of the audio.
         solver: Solver of the flow.
+        offload: Whether `harmony sample` and `bench` keep the model's layers on the CPU, from where they visit the
+            accelerator one at a time: for models that do not fit, at the price of moving all weights at every call.
     """
 
     def __init__(

@@ -38,6 +38,9 @@ class Loader:
     def __init__(self) -> None:
         self.position = 0
 
+    def __len__(self) -> int:
+        return 10**9  # known, so that Lightning does not read ahead to find the end
+
     def __iter__(self) -> Iterator[Batch]:
         while True:
             self.position += 1
