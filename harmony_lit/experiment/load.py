@@ -13,9 +13,11 @@ from harmony_lit.experiment.compose import Experiment, compose
 from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder
 from harmony_lit.experiment.weights import own_piece
+from harmony_lit.model import DualBranchDiT
 from harmony_lit.pretrained.load import load_pieces
 from harmony_lit.sampling import Sampler
 from harmony_lit.system import System
+from harmony_lit.training.precision import to_bfloat16
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,19 @@ class LoadedRun:
         """The experiment's sampler."""
         sampler: Sampler = build(self.experiment.config["sampling"], "sampling")
         return sampler
+
+    @property
+    def precision(self) -> str:
+        """Lightning's name of the precision that the stage was trained in."""
+        return str(self.experiment.stages[self.stage]["trainer"].get("precision", "32-true"))
+
+    def network_on(self, device: str) -> DualBranchDiT:
+        """The model where it is sampled from, in the type of its weights and offloaded if ``sampling`` says so."""
+        network = self.module.network
+        assert isinstance(network, DualBranchDiT)
+        if self.precision == "bf16-true":
+            to_bfloat16(network)
+        return network.place(device, self.sampler().offload)
 
     def clip_size(self) -> tuple[int, int, int]:
         """Frames, rows and columns of the clips to sample."""

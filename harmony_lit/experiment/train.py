@@ -32,6 +32,7 @@ from harmony_lit.experiment.progress import StageProgress
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder, locked
 from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
 from harmony_lit.experiment.weights import export_adapters, export_weights, read_start
+from harmony_lit.perf.memory import tell, training_need
 from harmony_lit.pretrained.load import load_pieces, tensors_of
 from harmony_lit.training.precision import BFloat16Weights
 
@@ -65,7 +66,6 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     module = build(stage["model"], f"stages.{name}.model")
     data = build(stage["data"], f"stages.{name}.data")
     trainer = build(_trainer_node(run, folder, name, stage, seed, resume), f"stages.{name}.trainer")
-    log.info("%s", _parameters(module))
     if resume is not None:
         log.info("going on from %s", resume)
     if stage.get("start_from") and (resume is None or KEY in read_checkpoint(resume)):
@@ -74,6 +74,9 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
         io = trainer.strategy.checkpoint_io
         assert isinstance(io, AtomicCheckpointIO)
         io.elsewhere = Elsewhere(module, [name for name in tensors_of(module) if name not in fresh])
+    module.configure_model()
+    log.info("%s", _parameters(module))
+    tell(training_need(run.experiment(), module, name))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:

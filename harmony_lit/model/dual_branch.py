@@ -85,7 +85,9 @@ class DualBranchDiT(nn.Module):
         if not offload:
             return self.to(device)
         parts = [self.video.blocks, self.audio.blocks]
-        parts += [part.layers for part in (self.interaction, self.style) if hasattr(part, "layers")]
+        for between in (self.interaction, self.style):
+            own = getattr(between, "layers", None)
+            parts += [own] if isinstance(own, nn.ModuleList) else []
         layers = [[part[layer] for part in parts if layer < len(part)] for layer in range(self.depth)]
         self._offload = Offload(layers, through or device_of(device))
         moving = {id(tensor) for modules in layers for module in modules for tensor in tensors(module)}

@@ -63,12 +63,14 @@ class Sampler:
         video_shift: float = 5.0,
         audio_shift: float = 5.0,
         solver: Solver | None = None,
+        offload: bool = False,
     ) -> None:
         if steps < 1:
             raise ValueError(f"sampling.steps must be at least 1, got {steps}")
         self.steps, self.video_shift, self.audio_shift = steps, video_shift, audio_shift
         self.guidance = guidance or SyncCFG()
         self.solver = solver or FlowEuler()
+        self.offload = offload
 
     def model_calls(self, video_given: bool = False, audio_given: bool = False) -> int:
         """Model calls of one whole sample, intervals counted."""

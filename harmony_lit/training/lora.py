@@ -26,7 +26,7 @@ INSIDE = "network"
 
 
 class LoRA:
-    """Adapters of one rank on the linear layers that patterns name; several stand side by side in a stage's ``adapters``.
+    """Adapters of one rank on the linear layers that patterns name; a stage may have several such entries.
 
     Args:
         targets: Patterns of linear layers, such as ``network.video.blocks.*.self_attn.{q,k,v,o}``: ``*`` is anything,
@@ -90,9 +90,7 @@ def expand(pattern: str) -> list[str]:
 def _chosen(module: nn.Module, adapters: Mapping[str, LoRA]) -> dict[str, str]:
     """Names of the linear layers that get adapters, each with the entry that names it."""
     linears = [
-        name
-        for name, layer in module.named_modules()
-        if isinstance(layer, nn.Linear) and name.startswith(f"{INSIDE}.")
+        name for name, layer in module.named_modules() if isinstance(layer, nn.Linear) and name.startswith(f"{INSIDE}.")
     ]
     chosen: dict[str, str] = {}
     for key, lora in adapters.items():

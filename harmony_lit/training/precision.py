@@ -1,4 +1,4 @@
-"""Weights in bfloat16, for models that do not fit otherwise: half of fp32's memory for weights, gradients and optimiser.
+"""Weights in bfloat16, for models that do not fit otherwise: half the memory of weights, gradients and optimiser.
 
 Lightning's ``bf16-true`` rounds everything, inputs and timesteps too. Here norms, modulation and the timestep's
 embedding stay in fp32, as Wan keeps them, as do adapters; what is computed follows autocast, as in ``bf16-mixed``.

@@ -95,7 +95,9 @@ def test_the_weights_it_leaves_are_plain_and_the_base_is_where_it_was(whole: Run
         same = torch.equal(weights[f"network.video.{name}"], value)
         assert same != name.endswith(("self_attn.q.weight", "self_attn.v.weight"))
     before = safetensors.torch.load_file(whole.stage("base").weights)
-    assert not torch.equal(weights["network.interaction." + some(before)], before["network.interaction." + some(before)])
+    assert not torch.equal(
+        weights["network.interaction." + some(before)], before["network.interaction." + some(before)]
+    )
 
 
 def some(weights: dict[str, torch.Tensor]) -> str:
@@ -112,7 +114,7 @@ def test_a_checkpoint_holds_no_frozen_base(whole: RunFolder) -> None:
 def test_the_checkpoint_alone_is_read_as_plain_weights(whole: RunFolder) -> None:
     piece = own_piece(whole.stage("lora").checkpoint)
     weights = safetensors.torch.load_file(whole.stage("lora").weights)
-    assert {name: True for name in weights} == {
+    assert dict.fromkeys(weights, True) == {
         name: torch.equal(piece.read(name, published), weights[name]) for name, published in piece.names().items()
     }
 
