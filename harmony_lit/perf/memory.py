@@ -79,19 +79,21 @@ def training_need(experiment: Experiment, module: LightningModule, stage: str) -
     precision = str(trainer.get("precision", "32-true"))
     weights = {name: _stored(name, tensor, precision) for name, tensor in _named(module)}
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    averaged = any("EMA" in str(node.get("class_path")) for node in trainer.get("callbacks") or [])
-    average = sum(p.numel() for p in trained.values()) * 4 if averaged else 0
+    ema = next((node for node in trainer.get("callbacks") or [] if "EMA" in str(node.get("class_path"))), None)
+    average = 0 if ema is None else 4 * sum(p.numel() for p in trained.values())
+    away = ema is not None and (ema.get("init_args") or {}).get("device") == "cpu"
     rows = {
         "weights": sum(weights.values()),
         "gradients": sum(weights[name] for name in trained),
         "optimiser": _optimizer_bytes(module, precision) if trained else 0,
-        "average": average,
+        "average": 0 if away else average,
     }
     network = getattr(module, "network", None)
     if isinstance(network, DualBranchDiT):
         data = (settings.get("data") or {}).get("init_args") or {}
         rows["activations"] = _activations(experiment, network, int(data.get("batch_size", 1)), precision, True)
-    return Need(f"stage {stage}", rows, _fixed_parts(module))
+    elsewhere = {"average on the CPU": average if away else 0, **_fixed_parts(module)}
+    return Need(f"stage {stage}", rows, elsewhere)
 
 
 def sampling_need(experiment: Experiment, module: LightningModule, stage: str, clips: int = 1) -> Need:

@@ -37,12 +37,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_what_is_exported_samples_the_same_clip_to_the_last_bit(run: RunFolder, tmp_path: Path) -> None:
     assert main(["weights", "export", str(run.path), str(tmp_path / "model")]) == 0
     clips = []
-    for source in (run.path, tmp_path / "model"):
-        clip = tmp_path / f"{source.name}.mp4"
+    for source, more in ((run.path, []), (tmp_path / "model", []), (tmp_path / "model", ["--offload"])):
+        clip = tmp_path / f"{len(clips)}.mp4"
         how = ["--prompt", "a ball", "--frames", "5", "--steps", "1", "--guidance", "none"]
-        assert main(["sample", str(source), *how, "-o", str(clip)]) == 0
+        assert main(["sample", str(source), *how, *more, "-o", str(clip)]) == 0
         clips.append(clip.read_bytes())
-    assert clips[0] == clips[1]
+    assert clips[0] == clips[1] == clips[2]
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.yaml", "weights.safetensors"]
 
 
