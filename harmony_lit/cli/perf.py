@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harmony_lit.cli import perf_memory
 from harmony_lit.cli.arguments import Commands, add_command
 
 
@@ -12,6 +13,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser("perf", help="measure speed and memory against the reference libraries")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     _register_tower(kinds)
+    perf_memory.register(kinds)
 
 
 def _register_tower(kinds: Commands) -> None:

@@ -1,4 +1,4 @@
-"""``harmony weights``: what published weights are, whether they fit, and the same in another layout."""
+"""``harmony weights``: what published weights are, whether they fit, and ours or theirs in another layout."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def register(commands: Commands) -> None:
     _register_inspect(kinds)
     _register_convert(kinds)
     _register_verify(kinds)
+    _register_export(kinds)
 
 
 def _register_inspect(kinds: Commands) -> None:
@@ -59,9 +60,7 @@ def _register_convert(kinds: Commands) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help=PATH)
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder, or a new .safetensors file")
     parser.add_argument("--to", required=True, metavar="LAYOUT", help="wan-original, wan-diffusers, ...")
-    parser.add_argument(
-        "--max-shard-size", default="5GB", metavar="SIZE", help="largest file, such as 500MB (default 5GB)"
-    )
+    _add_shard_size(parser)
 
 
 def _register_verify(kinds: Commands) -> None:
@@ -82,6 +81,34 @@ def _register_verify(kinds: Commands) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help=PATH)
     parser.add_argument("--experiment", required=True, help=f"whose model: {EXPERIMENT}")
     _add_target(parser)
+
+
+def _register_export(kinds: Commands) -> None:
+    parser = add_command(
+        kinds,
+        "export",
+        "write a trained model as a folder that stands by itself",
+        """
+        Write the model of a run as safetensors with the configuration that builds it, adapters merged. In our own
+        layout `harmony sample OUT` makes from it what it makes from the run; in wan-diffusers the video tower alone is
+        what diffusers.WanTransformer3DModel.from_pretrained(OUT) loads. Codecs and encoders are not copied.
+
+          harmony weights export runs/mine model/
+          harmony weights export runs/mine video/ --layout wan-diffusers
+        """,
+        run_export,
+    )
+    parser.add_argument("run_path", type=Path, metavar="RUN", help="a run folder, a stage's folder, or a checkpoint")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    parser.add_argument("--layout", default="harmony", help="harmony (default), wan-diffusers, wan-original, ...")
+    parser.add_argument("--stage", help="weights of this stage (default: the last that has any)")
+    _add_shard_size(parser)
+
+
+def _add_shard_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-shard-size", default="5GB", metavar="SIZE", help="largest file, such as 500MB (default 5GB)"
+    )
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +173,16 @@ def run_verify(arguments: argparse.Namespace) -> None:
     print(f"{arguments.path}: fits, {len(fitting.comparison.placed):,} tensors fill {filled}")
     if fresh := fitting.comparison.fresh:
         print(f"{len(fresh):,} begin afresh, as the stage allows: {some(fresh)}")
+
+
+def run_export(arguments: argparse.Namespace) -> None:
+    """Writes a trained model."""
+    from harmony_lit.experiment.export import export
+    from harmony_lit.pretrained import layout_named
+
+    layout, size = layout_named(arguments.layout), _bytes(arguments.max_shard_size)
+    stage, tensors = export(arguments.run_path, arguments.out, layout, arguments.stage, size)
+    print(f"{arguments.out}: {tensors:,} tensors of stage {stage} in the layout {layout.name}")
 
 
 def _bytes(text: str) -> int:

@@ -77,7 +77,7 @@ class ConvVideoAutoencoder(nn.Module):
         self.normalise = nn.BatchNorm3d(channels, affine=False, momentum=0.05)
         for conv in self.modules():
             if isinstance(conv, nn.Conv2d):
-                if conv.weight.any():  # those at zero stay there
+                if conv.weight.is_meta or conv.weight.any():  # those at zero stay there
                     nn.init.normal_(conv.weight, std=conv.weight[0].numel() ** -0.5)
                 conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)  # faster on CPU
 

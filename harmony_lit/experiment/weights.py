@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from harmony_lit.errors import UserError
+from harmony_lit.experiment import elsewhere
+from harmony_lit.experiment.atomic import write_text
 from harmony_lit.experiment.checkpoints import read_checkpoint
 from harmony_lit.experiment.run_folder import RunFolder
 from harmony_lit.experiment.stage import StartFrom
+from harmony_lit.pretrained.adapters import adapter_tensors, merging
 from harmony_lit.pretrained.layouts import HARMONY, detect
 from harmony_lit.pretrained.load import Piece
 from harmony_lit.pretrained.save import save_file
@@ -15,9 +18,20 @@ from harmony_lit.pretrained.source import Tensors, WeightSource, open_weights
 
 
 def export_weights(checkpoint: Path, target: Path) -> None:
-    """Writes the weights of a checkpoint, the moving average if it has one, as safetensors."""
-    state = read_checkpoint(checkpoint)["state_dict"]
-    save_file(target, state, state.__getitem__)
+    """Writes all weights of a checkpoint, the moving average if it has one, adapters merged, as safetensors."""
+    piece = own_piece(checkpoint)
+    names = piece.names()
+    like = {name: piece.meta(name, published) for name, published in names.items()}
+    save_file(target, like, lambda name: piece.read(name, names[name]))
+
+
+def export_adapters(checkpoint: Path, target: Path) -> None:
+    """Writes the adapters of a checkpoint, if it has any, as the folder that ``PeftModel.from_pretrained`` reads."""
+    content = read_checkpoint(checkpoint)
+    if (lora := content.get("lora")) is not None:
+        tensors = adapter_tensors(content["state_dict"], inside="network")
+        save_file(target / "adapter_model.safetensors", tensors, tensors.__getitem__)
+        write_text(target / "adapter_config.json", lora["config"] + "\n")
 
 
 def read_start(start: StartFrom, run: RunFolder) -> list[Piece]:
@@ -62,7 +76,22 @@ def own_piece(path: Path, which: str = "ema") -> Piece:
         return Piece(open_weights(path), HARMONY)
     checkpoint = read_checkpoint(path)
     state = checkpoint["state_dict"]
-    return Piece(Tensors(path, checkpoint.get("current_model_state", state) if which == "raw" else state), HARMONY)
+    if which == "raw":
+        state = checkpoint.get("current_model_state", state)
+    source: WeightSource = Tensors(path, state)
+    if names := checkpoint.get(elsewhere.KEY):
+        source = elsewhere.Completed(path, state, names, _start_of(path))
+    lora = checkpoint.get("lora")
+    return Piece(source, HARMONY if lora is None else merging(HARMONY, lora["scale"]))
+
+
+def _start_of(checkpoint: Path) -> list[Piece]:
+    """What the stage that wrote ``checkpoint`` began with."""
+    folder = checkpoint.resolve().parent
+    run = RunFolder(folder.parent.parent)
+    if not run.config.is_file():
+        raise UserError(f"{checkpoint} leaves out weights that its run began with: read it in the run's folder")
+    return read_start(StartFrom.of(run.experiment().stages[folder.name]["start_from"]), run)
 
 
 def published_piece(source: WeightSource, part: str | None = None) -> Piece:

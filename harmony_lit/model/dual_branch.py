@@ -20,6 +20,7 @@ from harmony_lit.model.audio import AudioDims, AudioTower
 from harmony_lit.model.audio_blocks import AudioState
 from harmony_lit.model.interaction import FrameWiseInteraction, GlobalStyle, Interaction, InteractionDims, Timeline
 from harmony_lit.model.interaction.base import Direction, Plan
+from harmony_lit.model.offload import Device, Offload, device_of, tensors
 from harmony_lit.model.video import VideoDims, VideoState, VideoTower
 
 
@@ -83,6 +84,34 @@ class DualBranchDiT(nn.Module):
         )
         self.interaction = interaction(between)
         self.style = None if style is None else style(between)
+        self._offload: Offload | None = None
+
+    def place(self, device: torch.device | str, offload: bool = False, through: Device | None = None) -> DualBranchDiT:
+        """Moves the model to where it is sampled from; a model with offloaded layers cannot be trained.
+
+        Args:
+            device: Where it works.
+            offload: Whether the layers stay on the CPU and visit ``device`` one at a time; on the CPU no difference.
+            through: How they get there; by default what suits the device.
+        """
+        device = torch.device(device)
+        if not offload:
+            return self.to(device)
+        parts = [self.video.blocks, self.audio.blocks]
+        for between in (self.interaction, self.style):
+            own = getattr(between, "layers", None)
+            parts += [own] if isinstance(own, nn.ModuleList) else []
+        layers = [[part[layer] for part in parts if layer < len(part)] for layer in range(self.depth)]
+        self._offload = Offload(layers, through or device_of(device))
+        moving = {id(tensor) for modules in layers for module in modules for tensor in tensors(module)}
+        for tensor in tensors(self):
+            if id(tensor) not in moving:
+                tensor.data = tensor.data.to(device)
+        return self
+
+    def _visit(self, layer: int) -> None:
+        if self._offload is not None:
+            self._offload.enter(layer)
 
     def forward(
         self,
@@ -123,6 +152,7 @@ class DualBranchDiT(nn.Module):
 
     def _run(self, layer: int, work: Callable[..., Any], *args: Any) -> Any:
         """``work(layer, *args)``, under activation checkpointing where this layer has it."""
+        self._visit(layer)
         if self.checkpoint_blocks and layer % self.checkpoint_blocks == 0 and torch.is_grad_enabled():
             return checkpoint(work, layer, *args, use_reentrant=False, preserve_rng_state=False)
         return work(layer, *args)

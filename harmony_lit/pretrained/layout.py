@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 
 Shape = tuple[int | None, ...]
 """A shape in which None stands for any size."""
@@ -30,6 +31,7 @@ class Layout:
         combine: Our name and the published tensors that make it to its value; by default the one tensor as it is.
         split: Our name and its value to the published tensors; by default one, as it is.
         stem: Name of the files in this layout, without suffix.
+        config: What the publisher's code wants to know of the part's module: the ``config.json`` beside the weights.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Layout:
     combine: Callable[[str, Mapping[str, Tensor]], Tensor] | None = None
     split: Callable[[str, Tensor], Mapping[str, Tensor]] | None = None
     stem: str = "model"
+    config: Callable[[nn.Module], dict[str, Any]] | None = None
 
     @property
     def place(self) -> str:

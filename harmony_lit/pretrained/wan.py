@@ -7,7 +7,11 @@ in both, down to that of the patch values in the head.
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from torch import nn
+
+from harmony_lit.model.video import VideoTower
 from harmony_lit.pretrained.layout import Layout
 
 PREFIXES = ("", "model.", "model.diffusion_model.")
@@ -63,6 +67,48 @@ def _translate(name: str, stems: dict[str, str]) -> str:
     return stems[stem].replace("*", parts["number"] or "", 1) + (parts["kind"] or "")
 
 
+def _diffusers_config(tower: nn.Module) -> dict[str, Any]:
+    """Arguments of ``diffusers.WanTransformer3DModel``."""
+    assert isinstance(tower, VideoTower)
+    return {
+        "_class_name": "WanTransformer3DModel",
+        "patch_size": list(tower.dims.patch),
+        "num_attention_heads": tower.heads,
+        "attention_head_dim": tower.width // tower.heads,
+        "in_channels": tower.dims.channels,
+        "out_channels": tower.dims.channels,
+        "text_dim": tower.dims.caption_dim,
+        "freq_dim": tower.freq_dim,
+        "ffn_dim": _ffn_width(tower),
+        "num_layers": tower.dims.depth,
+        "cross_attn_norm": True,
+        "qk_norm": "rms_norm_across_heads",
+        "eps": 1e-6,
+    }
+
+
+def _original_config(tower: nn.Module) -> dict[str, Any]:
+    """Arguments of Wan-AI's ``WanModel``."""
+    assert isinstance(tower, VideoTower)
+    return {
+        "_class_name": "WanModel",
+        "model_type": "ti2v",
+        "text_len": 512,
+        "in_dim": tower.dims.channels,
+        "dim": tower.width,
+        "ffn_dim": _ffn_width(tower),
+        "freq_dim": tower.freq_dim,
+        "out_dim": tower.dims.channels,
+        "num_heads": tower.heads,
+        "num_layers": tower.dims.depth,
+        "eps": 1e-6,
+    }
+
+
+def _ffn_width(tower: VideoTower) -> int:
+    return int(tower.get_parameter("blocks.0.ffn.0.weight").shape[0])
+
+
 _PUBLISHER = "Wan-AI (Alibaba)"
 _LICENCE = "Apache-2.0"
 _TI2V_5B = "Wan2.2-TI2V-5B"
@@ -85,6 +131,7 @@ WAN_ORIGINAL = Layout(
     prefixes=PREFIXES,
     models={_TI2V_5B: _TI2V_5B_PATCH},
     stem="diffusion_pytorch_model",
+    config=_original_config,
 )
 
 WAN_DIFFUSERS = Layout(
@@ -104,4 +151,5 @@ WAN_DIFFUSERS = Layout(
     prefixes=PREFIXES,
     models={f"{_TI2V_5B}-Diffusers": _TI2V_5B_PATCH},
     stem="diffusion_pytorch_model",
+    config=_diffusers_config,
 )
