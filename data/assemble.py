@@ -23,9 +23,8 @@ from harmony_lit.containers import (
     Conditions,
     TextEmbeds,
     VideoLatents,
-    length_mask,
 )
-from harmony_lit.encoders.transcript import CharTokenizer
+from harmony_lit.encoders.base import TranscriptTokenizer
 from harmony_lit.errors import UserError
 from harmony_lit.geometry import Geometry
 
@@ -84,7 +83,7 @@ class Assembler:
         target: What of a clip is learned.
         reference: Where the timbre comes from.
         dropout: How often conditions are missing.
-        tokenizer: Transcripts to character ids.
+        tokenizer: Transcripts to ids.
         empty_caption: (L, D) embedding of the empty caption.
         image_shape: (C, H, W) of a latent frame, for batches without video.
         silence: (C, T) encoding of digital silence, as long as the longest sample.
@@ -96,7 +95,7 @@ class Assembler:
         target: Target,
         reference: ReferencePolicy,
         dropout: ConditionDropout,
-        tokenizer: CharTokenizer,
+        tokenizer: TranscriptTokenizer,
         empty_caption: Tensor,
         image_shape: tuple[int, int, int],
         silence: Tensor,
@@ -143,9 +142,10 @@ class Assembler:
             frames, lengths, ragged = _padded(videos)
             video = VideoLatents(frames, lengths, ragged)
             images = frames[:, :, 0].clone()
+        width = self.empty_caption.shape[1]
         conditions = Conditions(
-            video_caption=_captions([example.video_caption for example in examples]),
-            audio_caption=_captions([example.audio_caption for example in examples]),
+            video_caption=TextEmbeds.padded([example.video_caption for example in examples], width),
+            audio_caption=TextEmbeds.padded([example.audio_caption for example in examples], width),
             transcript=self.tokenizer.encode_batch([example.transcript for example in examples]),
             reference_audio=AudioLatents(*_padded([example.reference for example in examples])),
             reference_image=images,
@@ -167,15 +167,6 @@ def _padded(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor, bool]:
     for row, tensor in enumerate(tensors):
         out[row, :, : tensor.shape[1]] = tensor
     return out, torch.tensor(lengths), ragged
-
-
-def _captions(embeddings: Sequence[Tensor]) -> TextEmbeds:
-    """Embeddings (L, D) -> float32 (B, longest L, D) with their mask."""
-    lengths = torch.tensor([embedding.shape[0] for embedding in embeddings])
-    x = torch.zeros(len(embeddings), int(lengths.max()), embeddings[0].shape[1])
-    for row, embedding in enumerate(embeddings):
-        x[row, : embedding.shape[0]] = embedding
-    return TextEmbeds(x, length_mask(lengths, x.shape[1]))
 
 
 def _within(annotation: Annotation, window: Window, audio_latents: int, rate_hz: float) -> Annotation:

@@ -18,6 +18,7 @@ from data.order import CategoryOrder, MixedOrder
 from data.reference import OtherUtterance, ReferencePolicy
 from data.store import LatentStore
 from data.targets import JointTarget, Target
+from harmony_lit.encoders.base import TranscriptTokenizer
 from harmony_lit.encoders.transcript import CharTokenizer
 from harmony_lit.errors import UserError, nearest
 from harmony_lit.geometry import Geometry
@@ -40,7 +41,7 @@ class LatentDataModule(LightningDataModule):
         cache_in_memory: Whether all samples are decoded once and held; for small data sets.
         shuffle_buffer: Samples that the shuffle buffer holds.
         max_broken: Unreadable samples to put up with, in each process.
-        tokenizer: Transcripts to character ids; the system's, or the default one.
+        tokenizer: Transcripts to ids; the system's, or the default one.
         eval_batch_size: Samples of a validation or test batch; ``batch_size`` if None.
     """
 
@@ -58,7 +59,7 @@ class LatentDataModule(LightningDataModule):
         cache_in_memory: bool = False,
         shuffle_buffer: int = 2048,
         max_broken: int = 10,
-        tokenizer: CharTokenizer | None = None,
+        tokenizer: TranscriptTokenizer | None = None,
         eval_batch_size: int | None = None,
     ) -> None:
         super().__init__()

@@ -32,6 +32,7 @@ from data.manifest import ClipManifest, LatentManifest
 from data.media import inspect_clip, probe_audio_rate, read_audio
 from data.shards import ShardWriter, iterate_shard, shard_paths
 from harmony_lit.containers import Annotation
+from harmony_lit.encoders.prompting import Texts
 from harmony_lit.errors import UserError
 from harmony_lit.geometry import Geometry
 from harmony_lit.system import System
@@ -221,8 +222,10 @@ def _encode_group(
     if split == "train":
         statistics["video"].add(video)
         statistics["audio"].add(audio)
-    captions = [[clip.annotation.video_caption for clip in group], [clip.annotation.audio_caption for clip in group]]
-    embeds = [system.text_encoder.encode(texts) for texts in captions]
+    said = [clip.annotation for clip in group]
+    texts = [system.prompting(Texts(a.video_caption, a.audio_caption, a.transcript)) for a in said]
+    captions = [[t.video_caption for t in texts], [t.audio_caption for t in texts]]
+    embeds = [system.text_encoder.encode(written) for written in captions]
     for row, clip in enumerate(group):
         files = {
             "video.npy": npy_bytes(video[row]),

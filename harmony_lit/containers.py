@@ -143,6 +143,15 @@ class TextEmbeds(Movable):
     x: Tensor
     mask: Tensor
 
+    @classmethod
+    def padded(cls, rows: Sequence[Tensor], dim: int) -> Self:
+        """Embeddings (L, D) of single captions -> float32 (B, longest L, D) with zeros behind each, and their mask."""
+        lengths = torch.tensor([row.shape[0] for row in rows], dtype=torch.long)
+        x = torch.zeros(len(rows), max([1, *lengths.tolist()]), dim)
+        for index, row in enumerate(rows):
+            x[index, : row.shape[0]] = row
+        return cls(x, length_mask(lengths, x.shape[1]))
+
 
 @dataclass(frozen=True)
 class TokenIds(Movable):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from harmony_lit.codecs.base import AudioCodec, VideoCodec
-from harmony_lit.encoders.base import TextEncoder
+from harmony_lit.encoders.base import TextEncoder, TranscriptTokenizer
+from harmony_lit.encoders.prompting import Prompting, SeparateTexts
 from harmony_lit.encoders.transcript import CharTokenizer
 from harmony_lit.geometry import Geometry
 
@@ -23,7 +24,8 @@ class System:
         video_codec: Pixels to latents; its stride must be the geometry's.
         audio_codec: Samples to latents; its hop and sample rate must be the geometry's.
         text_encoder: Captions to embeddings.
-        tokenizer: Transcripts to character ids.
+        tokenizer: Transcripts to ids; English characters by default.
+        prompting: How the texts of a clip become what each branch reads; each its own by default.
 
     Raises:
         ValueError: If a codec's rate or stride differs from the geometry's.
@@ -35,7 +37,8 @@ class System:
         video_codec: VideoCodec,
         audio_codec: AudioCodec,
         text_encoder: TextEncoder,
-        tokenizer: CharTokenizer | None = None,
+        tokenizer: TranscriptTokenizer | None = None,
+        prompting: Prompting | None = None,
     ) -> None:
         pairs = (
             ("video_codec.stride", tuple(video_codec.stride), "video_stride", tuple(geometry.video_stride)),
@@ -53,15 +56,19 @@ class System:
         self.audio_codec = audio_codec
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer or CharTokenizer()
+        self.prompting = prompting or SeparateTexts()
 
     def silence(self, latents: int) -> Tensor:
         """The audio codec's encoding of digital silence, (C, ``latents``): SyncCFG's mute anchor."""
         return self.audio_codec.encode(torch.zeros(1, latents * self.geometry.audio_hop))[0, :, :latents]
 
     def fingerprints(self) -> dict[str, str]:
-        """Digest of each part that shapes latents or embeddings, by the names that manifests use."""
+        """Digest of each part that shapes latents or embeddings, by the names that manifests use.
+
+        The tokenizer is not among them: shards keep transcripts as text, which is tokenised when a batch is made.
+        """
         return {
             "video_codec": self.video_codec.fingerprint,
             "audio_codec": self.audio_codec.fingerprint,
-            "text_encoder": self.text_encoder.fingerprint,
+            "text_encoder": " ".join(filter(None, [self.text_encoder.fingerprint, self.prompting.fingerprint])),
         }

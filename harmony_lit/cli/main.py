@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harmony_lit.cli import bench, config, data, fit, sample
+from harmony_lit.cli import bench, config, data, fit, perf, sample, weights
 from harmony_lit.cli.guard import guarded
 
 EPILOG = """\
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (data, config, fit, sample, bench):
+    for room in (data, config, fit, sample, bench, weights, perf):
         room.register(commands)
     arguments, rest = parser.parse_known_args(argv)
     # argparse takes positional arguments in one piece only; overrides may also follow an option.

@@ -56,6 +56,9 @@ def register(commands: Commands) -> None:
     how.add_argument("--guidance", metavar="NAME", help=f"{', '.join(GUIDANCES)}, or the class_path of another")
     how.add_argument("--frames", type=int, help="pixel frames, 1 + 4k")
     how.add_argument("--batch-size", type=int, default=8, help="clips at once; changes nothing but speed and memory")
+    how.add_argument(
+        "--offload", action="store_true", help="keep layers off the accelerator until they work: less memory, slower"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="an mp4, or a folder for --cases")
 
 
@@ -72,25 +75,27 @@ def run(arguments: argparse.Namespace) -> None:
 
     from data.media import write_mp4
     from harmony_lit.experiment.load import load_run
+    from harmony_lit.experiment.memory import sampling_need, tell
     from harmony_lit.sampling import generate
     from metrics.bench.studio import autocast
 
     overrides = [] if guidance is None else [f"sampling.init_args.guidance.class_path={guidance}"]
     if arguments.steps is not None:
         overrides.append(f"sampling.init_args.steps={arguments.steps}")
+    if arguments.offload:
+        overrides.append("sampling.init_args.offload=true")
     loaded = load_run(arguments.run_path, arguments.stage, overrides)
     prompts = [_prompt(case, loaded, arguments.frames) for case in cases]
     sampler = loaded.sampler()
-    _say(loaded, sampler, prompts)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = str(loaded.experiment.stages[loaded.stage]["trainer"].get("precision", "32-true"))
-    network = loaded.module.network.to(device)
-    assert isinstance(network, torch.nn.Module)
+    _say(loaded, sampler, prompts)
+    tell(sampling_need(loaded.experiment, loaded.module, loaded.stage, min(arguments.batch_size, len(prompts))))
+    network = loaded.network_on(device)
     with Progress(TextColumn("sampling"), BarColumn(), TextColumn("ETA"), TimeRemainingColumn()) as progress:
         task = progress.add_task("sampling", total=len(prompts) * sampler.steps)
         made = generate(
             loaded.system,
-            autocast(network, precision, device),
+            autocast(network, loaded.precision, device),
             sampler,
             prompts,
             arguments.batch_size,

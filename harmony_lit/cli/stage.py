@@ -42,6 +42,7 @@ def _quieten() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*model that overrides the configure_model.*")  # it shards nothing
 
 
 if __name__ == "__main__":

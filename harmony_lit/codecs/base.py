@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from harmony_lit.errors import UserError
+
 
 @runtime_checkable
 class VideoCodec(Protocol):
@@ -33,7 +35,7 @@ class VideoCodec(Protocol):
 
 @runtime_checkable
 class AudioCodec(Protocol):
-    """Mono samples to latents of ``hop`` samples each, normalised per channel."""
+    """Mono samples to latents of ``hop`` samples each, normalised per channel unless the codec is told not to."""
 
     channels: int
     hop: int
@@ -51,3 +53,13 @@ class AudioCodec(Protocol):
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, Ta) -> (B, Ta * hop) in [-1, 1]."""
         ...
+
+
+def check_clip(video: Tensor, stride: tuple[int, int, int]) -> None:
+    """Raises a ``UserError`` if a video (B, 3, F, H, W) has no whole latents, F = 1 + k * stride."""
+    frames, height, width = video.shape[2:]
+    if (frames - 1) % stride[0] or height % stride[1] or width % stride[2]:
+        raise UserError(
+            f"the video codec takes 1 + {stride[0]}k frames with sides that are multiples of {stride[1]}, "
+            f"not {frames} of {height} x {width}"
+        )

@@ -19,9 +19,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from harmony_lit.codecs.base import check_clip
 from harmony_lit.codecs.blocks import Residual, zeroed
 from harmony_lit.codecs.files import fingerprint, load_weights, resolve_weights
-from harmony_lit.errors import UserError
 
 _STRIDE = (4, 16, 16)
 _CHUNK = 256  # latent frames per pass, small enough for the caches
@@ -77,7 +77,7 @@ class ConvVideoAutoencoder(nn.Module):
         self.normalise = nn.BatchNorm3d(channels, affine=False, momentum=0.05)
         for conv in self.modules():
             if isinstance(conv, nn.Conv2d):
-                if conv.weight.any():  # those at zero stay there
+                if conv.weight.is_meta or conv.weight.any():  # those at zero stay there
                     nn.init.normal_(conv.weight, std=conv.weight[0].numel() ** -0.5)
                 conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)  # faster on CPU
 
@@ -140,13 +140,8 @@ class ConvVideoCodec:
         Raises:
             UserError: If F is not 1 + 4k, or H or W is no multiple of 16.
         """
-        frames, height, width = video.shape[2:]
-        if (frames - 1) % _STRIDE[0] or height % _STRIDE[1] or width % _STRIDE[2]:
-            raise UserError(
-                "the video codec takes 1 + 4k frames with sides that are multiples of 16, "
-                f"not {frames} of {height} x {width}"
-            )
-        return self._chunked("encode", video, latent_frames=1 + (frames - 1) // _STRIDE[0])
+        check_clip(video, _STRIDE)
+        return self._chunked("encode", video, latent_frames=1 + (video.shape[2] - 1) // _STRIDE[0])
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

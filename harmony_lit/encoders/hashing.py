@@ -58,14 +58,14 @@ class HashTextEncoder:
 
     def encode(self, captions: Sequence[str]) -> TextEmbeds:
         """B strings -> embeddings (B, L, D) with zeros behind each caption's end, and their mask (B, L)."""
-        tokens = [self.tokens(caption) for caption in captions]
-        longest = max((len(t) for t in tokens), default=1)
-        x = torch.zeros(len(tokens), longest, self.dim)
-        mask = torch.zeros(len(tokens), longest, dtype=torch.bool)
-        for row, words in enumerate(tokens):
-            x[row, : len(words)] = torch.stack([self._vector(word) for word in words]) + self._positions[: len(words)]
-            mask[row, : len(words)] = True
-        return TextEmbeds(x, mask)
+        return TextEmbeds.padded([self._embed(self.tokens(caption)) for caption in captions], self.dim)
+
+    def release(self) -> None:
+        """Holds nothing worth giving back."""
+
+    def _embed(self, words: Sequence[str]) -> Tensor:
+        """Words -> (L, D)."""
+        return torch.stack([self._vector(word) for word in words]) + self._positions[: len(words)]
 
     def _vector(self, word: str) -> Tensor:
         """Unit-variance vector (D,) of ``word``."""

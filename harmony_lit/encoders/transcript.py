@@ -1,16 +1,11 @@
-"""Characters of a transcript to ids, for the model's transcript encoder.
-
-Shape legend: B transcripts, L characters.
-"""
+"""Characters of an English transcript to ids, for the model's transcript encoder."""
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from collections.abc import Sequence
 
-import torch
-
-from harmony_lit.containers import TokenIds
+from harmony_lit.encoders.base import TranscriptTokenizer
 
 VOCABULARY = "abcdefghijklmnopqrstuvwxyz0123456789 .,;:!?'\"-()&%$/"
 """Ids 2 and up, in this order; 0 is padding and 1 any character outside the vocabulary."""
@@ -18,7 +13,7 @@ VOCABULARY = "abcdefghijklmnopqrstuvwxyz0123456789 .,;:!?'\"-()&%$/"
 _FIRST, _UNKNOWN = 2, 1
 
 
-class CharTokenizer:
+class CharTokenizer(TranscriptTokenizer):
     """Lower-cased characters of English text; accents are dropped, anything else becomes the unknown id.
 
     Args:
@@ -36,16 +31,13 @@ class CharTokenizer:
         """Number of ids, padding and unknown included."""
         return len(VOCABULARY) + _FIRST
 
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the vocabulary and the length."""
+        return hashlib.sha256(f"{type(self).__name__} v1 {VOCABULARY} {self.max_tokens}".encode()).hexdigest()
+
     def encode(self, transcript: str) -> list[int]:
         """Ids of one transcript, runs of white space as one space; the empty transcript has none."""
         plain = unicodedata.normalize("NFKD", " ".join(transcript.lower().split()))
         kept = [c for c in plain if not unicodedata.combining(c)]
         return [self._ids.get(character, _UNKNOWN) for character in kept[: self.max_tokens]]
-
-    def encode_batch(self, transcripts: Sequence[str]) -> TokenIds:
-        """B transcripts -> ids and mask (B, L), padded with 0 to the longest (at least one column)."""
-        encoded = [self.encode(transcript) for transcript in transcripts]
-        size = max([1, *map(len, encoded)])
-        ids = torch.tensor([row + [0] * (size - len(row)) for row in encoded], dtype=torch.long).reshape(-1, size)
-        lengths = torch.tensor([len(row) for row in encoded], dtype=torch.long)
-        return TokenIds(ids, torch.arange(size)[None] < lengths[:, None])

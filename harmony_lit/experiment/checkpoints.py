@@ -24,24 +24,36 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from harmony_lit.errors import UserError
 from harmony_lit.experiment.atomic import replacing
+from harmony_lit.experiment.elsewhere import Elsewhere
 
 LAST = "last.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints whole or not at all, and reads nothing but tensors and plain values."""
+    """Writes checkpoints whole or not at all, and reads nothing but tensors and plain values.
+
+    Attributes:
+        elsewhere: What checkpoints leave out, once it is known.
+    """
+
+    elsewhere: Elsewhere | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes beside ``path`` and renames; Lightning's own writer goes through the system's temporary folder."""
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
+        if self.elsewhere is not None:
+            self.elsewhere.take_out(checkpoint)
         with replacing(path) as file:
             torch.save(checkpoint, file)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """Reads with ``weights_only=True``, so that a checkpoint can never run code."""
-        return super().load_checkpoint(path, map_location, weights_only=True)
+        checkpoint = super().load_checkpoint(path, map_location, weights_only=True)
+        if self.elsewhere is not None:
+            self.elsewhere.put_back(checkpoint)
+        return checkpoint
 
 
 class ResumeCheckpoint(Checkpoint):

@@ -12,9 +12,12 @@ from harmony_lit.errors import UserError, nearest
 from harmony_lit.experiment.compose import Experiment, compose
 from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder
-from harmony_lit.experiment.weights import load_strictly, read_weights
+from harmony_lit.experiment.weights import own_piece
+from harmony_lit.model import DualBranchDiT
+from harmony_lit.pretrained.load import load_pieces
 from harmony_lit.sampling import Sampler
 from harmony_lit.system import System
+from harmony_lit.training.precision import to_bfloat16
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,19 @@ class LoadedRun:
         """The experiment's sampler."""
         sampler: Sampler = build(self.experiment.config["sampling"], "sampling")
         return sampler
+
+    @property
+    def precision(self) -> str:
+        """Lightning's name of the precision that the stage was trained in."""
+        return str(self.experiment.stages[self.stage]["trainer"].get("precision", "32-true"))
+
+    def network_on(self, device: str) -> DualBranchDiT:
+        """The model where it is sampled from, in the type of its weights and offloaded if ``sampling`` says so."""
+        network = self.module.network
+        assert isinstance(network, DualBranchDiT)
+        if self.precision == "bf16-true":
+            to_bfloat16(network)
+        return network.place(device, self.sampler().offload)
 
     def clip_size(self) -> tuple[int, int, int]:
         """Frames, rows and columns of the clips to sample."""
@@ -86,20 +102,31 @@ def load_run(path: Path | str, stage: str | None = None, overrides: tuple[str, .
                 f"override {override}: of a trained run only sampling, bench, clip and paths can be changed"
             )
     experiment = run.experiment() if not overrides else compose(run.config, overrides)
+    name, weights_path = find_weights(run, experiment, stage, file)
+    module: LightningModule = build(experiment.stages[name]["model"], f"stages.{name}.model")
+    load_pieces(module, [own_piece(weights_path)])
+    return LoadedRun(run, experiment, name, weights_path, module.eval())
+
+
+def find_weights(
+    run: RunFolder, experiment: Experiment, stage: str | None = None, file: Path | None = None
+) -> tuple[str, Path]:
+    """Name of the stage, by default the last that has weights, and the file that they are in.
+
+    Raises:
+        UserError: If there is no such stage, or no weights yet.
+    """
     name = stage or _last_stage(run, experiment)
     if name not in experiment.stages:
         raise UserError(f"{run.path} has no stage '{name}'.{nearest(name, experiment.stages)}")
-    weights_path = file or _weights_of(run.stage(name), run, experiment)
-    module: LightningModule = build(experiment.stages[name]["model"], f"stages.{name}.model")
-    load_strictly(module, read_weights(weights_path), (), str(weights_path))
-    return LoadedRun(run, experiment, name, weights_path, module.eval())
+    return name, file or _weights_of(run.stage(name), run, experiment)
 
 
 def locate(path: Path) -> tuple[RunFolder, str | None, Path | None]:
     """The run that ``path`` belongs to, the stage and the file if it names them."""
     file = path if path.is_file() else None
     folder = path.parent if file else path
-    if (folder / "config.yaml").is_file() and file is None:
+    if (folder / "config.yaml").is_file() and (file is None or file == RunFolder(folder).exported):
         return RunFolder(folder), None, None
     run = folder.parent.parent
     if folder.parent.name == "stages" and (run / "config.yaml").is_file():
@@ -111,13 +138,13 @@ def locate(path: Path) -> tuple[RunFolder, str | None, Path | None]:
 
 def _last_stage(run: RunFolder, experiment: Experiment) -> str:
     for name in reversed(experiment.stages):
-        if run.stage(name).weights.is_file() or run.stage(name).checkpoint.is_file():
+        if run.exported.is_file() or run.stage(name).weights.is_file() or run.stage(name).checkpoint.is_file():
             return name
     raise UserError(f"{run.path} has no weights yet: no stage has saved any; run `harmony fit` on it first")
 
 
 def _weights_of(folder: StageFolder, run: RunFolder, experiment: Experiment) -> Path:
-    for candidate in (folder.weights, folder.checkpoint):
+    for candidate in (run.exported, folder.weights, folder.checkpoint):
         if candidate.is_file():
             return candidate
     ready = [n for n in experiment.stages if run.stage(n).weights.is_file() or run.stage(n).checkpoint.is_file()]

@@ -13,6 +13,8 @@ from harmony_lit.errors import UserError
 from harmony_lit.experiment.compose import Experiment
 from harmony_lit.experiment.phases import phase
 from harmony_lit.experiment.run_folder import RunFolder, locked
+from harmony_lit.experiment.stage import StartFrom
+from harmony_lit.experiment.weights import read_published
 
 
 class StageError(Exception):
@@ -37,10 +39,12 @@ def fit(experiment: Experiment, fresh: bool = False, context: BaseContext | None
             importing Lightning takes; nothing has used a GPU or a thread pool before.
 
     Raises:
-        UserError: If the folder holds a run with other settings, or another process is at work in it.
+        UserError: If the folder holds a run with other settings, another process is at work in it, or published
+            weights that a stage starts from cannot be opened.
         StageError: If a stage ended early.
     """
     run = RunFolder(experiment.run_dir)
+    _check_published(run, experiment, fresh)
     context = context or multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with locked(run.path / ".lock"):
         with phase(run.path, "fit check", whole_process=True):
@@ -96,6 +100,17 @@ def _check_order(run: RunFolder, names: list[str]) -> None:
                 f"{run.stage(after).path} began with the end of stage '{before}', which is gone: "
                 f"remove it, or use --fresh to begin anew"
             )
+
+
+def _check_published(run: RunFolder, experiment: Experiment, fresh: bool) -> None:
+    """Opens the weights that later stages will ask for, lest the last of them fails after days."""
+    for name, stage in experiment.stages.items():
+        begun = run.stage(name).checkpoint.is_file() and not fresh
+        if stage.get("start_from") and not begun:
+            try:
+                read_published(StartFrom.of(stage["start_from"]))
+            except UserError as error:
+                raise UserError(f"stages.{name}.start_from.pretrained: {error}") from error
 
 
 def _clock(seconds: float) -> str:

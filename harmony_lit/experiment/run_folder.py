@@ -4,6 +4,7 @@ RUN/config.yaml                     the experiment, composed and resolved
 RUN/version.json                    package, git and library versions and the command line of every start
 RUN/stages/STAGE/last.ckpt          from which the stage goes on
 RUN/stages/STAGE/weights.safetensors  what it ended with (the moving average if it keeps one)
+RUN/stages/STAGE/adapter/           its adapters alone, as peft has them, if it trained any
 RUN/stages/STAGE/done.json          written last
 RUN/tb/STAGE                        TensorBoard; `tensorboard --logdir RUN` shows all stages
 """
@@ -51,6 +52,11 @@ class StageFolder:
         return self.path / "weights.safetensors"
 
     @property
+    def adapter(self) -> Path:
+        """The adapters that the stage trained; the weights hold them merged."""
+        return self.path / "adapter"
+
+    @property
     def done(self) -> bool:
         """Whether the stage has ended."""
         return (self.path / "done.json").is_file()
@@ -70,6 +76,11 @@ class RunFolder:
     def config(self) -> Path:
         """The composed experiment."""
         return self.path / "config.yaml"
+
+    @property
+    def exported(self) -> Path:
+        """The weights beside the configuration, where this is what `harmony weights export` wrote."""
+        return self.path / "weights.safetensors"
 
     def stage(self, name: str) -> StageFolder:
         """The files of a stage."""

@@ -11,12 +11,26 @@ from harmony_lit.experiment.merge import Tree
 
 
 @dataclass(frozen=True)
-class StartFrom:
-    """Weights that a stage begins with.
+class Pretrained:
+    """Published weights.
 
     Attributes:
-        stage: An earlier stage of the same experiment; or else give ``path``.
-        path: A weights file (``.safetensors``), a checkpoint, or the folder of a stage or run.
+        path: A file, an index or a folder, as ``harmony weights inspect`` takes it.
+        part: Take only what fills this part (``network.video``); by default all that the file has for the model.
+    """
+
+    path: str
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class StartFrom:
+    """Weights that a stage begins with: those of a stage or file, and over them published ones.
+
+    Attributes:
+        stage: An earlier stage of the same experiment.
+        path: A weights file (``.safetensors``), a checkpoint, or the folder of a stage or run. Instead of ``stage``.
+        pretrained: Published weights; where two have the same tensor, the later one counts.
         weights: The moving average (``ema``), or the weights that were trained (``raw``). A stage without the EMA
             callback has only one set, which both names mean.
         may_be_missing: Patterns (``video.*``) of the keys that the model may have and the weights may lack. What is
@@ -25,8 +39,15 @@ class StartFrom:
 
     stage: str | None = None
     path: str | None = None
+    pretrained: Sequence[Pretrained] = ()
     weights: Literal["ema", "raw"] = "ema"
     may_be_missing: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, tree: Tree) -> StartFrom:
+        """From what an experiment says."""
+        given = [Pretrained(**entry) for entry in tree.get("pretrained") or ()]
+        return cls(**{**tree, "pretrained": given})
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,18 @@ from harmony_lit.experiment.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
 )
+from harmony_lit.experiment.elsewhere import KEY, Elsewhere
+from harmony_lit.experiment.memory import tell, training_need
 from harmony_lit.experiment.merge import Tree
 from harmony_lit.experiment.nodes import build
 from harmony_lit.experiment.phases import phase
 from harmony_lit.experiment.progress import StageProgress
 from harmony_lit.experiment.run_folder import RunFolder, StageFolder, locked
 from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
-from harmony_lit.experiment.weights import export_weights, load_strictly, read_start
+from harmony_lit.experiment.weights import export_adapters, export_weights, read_start
+from harmony_lit.pretrained.load import load_pieces, tensors_of
+from harmony_lit.pretrained.save import save_file
+from harmony_lit.training.precision import BFloat16Weights
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +65,25 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     lightning.seed_everything(seed, workers=True, verbose=False)
     resume = newest_checkpoint(folder.path)
     module = build(stage["model"], f"stages.{name}.model")
+    if stage["trainer"]["max_steps"] == 0:
+        return _take_over(run, folder, module, StartFrom.of(stage["start_from"]))
     data = build(stage["data"], f"stages.{name}.data")
     trainer = build(_trainer_node(run, folder, name, stage, seed, resume), f"stages.{name}.trainer")
-    log.info("%s", _parameters(module))
     if resume is not None:
         log.info("going on from %s", resume)
-    elif stage.get("start_from"):
-        start = StartFrom(**stage["start_from"])
-        weights, source = read_start(start, run)
-        load_strictly(module, weights, start.may_be_missing, str(source))
+    if stage.get("start_from") and (resume is None or KEY in read_checkpoint(resume)):
+        start = StartFrom.of(stage["start_from"])
+        pieces = read_start(start, run)
+        fresh = load_pieces(module, pieces, start.may_be_missing)
+        log.info("weights from %s", ", ".join(str(piece.source.path) for piece in pieces))
+        if fresh:
+            log.info("not in them, so begun afresh: %s", ", ".join(fresh))
+        io = trainer.strategy.checkpoint_io
+        assert isinstance(io, AtomicCheckpointIO)
+        io.elsewhere = Elsewhere(module, [name for name in tensors_of(module) if name not in set(fresh)])
+    module.configure_model()
+    log.info("%s", _parameters(module))
+    tell(training_need(run.experiment(), module, name))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
@@ -80,7 +95,17 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     if steps < trainer.max_steps:
         return False
     export_weights(folder.checkpoint, folder.weights)
+    export_adapters(folder.checkpoint, folder.adapter)
     folder.finish({"steps": steps, "seconds_since_resume": round(time.monotonic() - began, 2)})
+    return True
+
+
+def _take_over(run: RunFolder, folder: StageFolder, module: LightningModule, start: StartFrom) -> bool:
+    """A stage of no steps: what it starts from is what it leaves."""
+    load_pieces(module, read_start(start, run), start.may_be_missing)
+    state = module.state_dict()
+    save_file(folder.weights, state, state.__getitem__)
+    folder.finish({"steps": 0})
     return True
 
 
@@ -109,6 +134,9 @@ def _trainer_node(
         own.append(_node(StageProgress, name=name))
     arguments["callbacks"] = [*_listed(arguments.get("callbacks")), *own]
     arguments["plugins"] = [*_listed(arguments.get("plugins")), _node(AtomicCheckpointIO)]
+    if arguments.get("precision") == "bf16-true":  # Lightning's own would round what Wan keeps in fp32
+        del arguments["precision"]
+        arguments["plugins"].append(_node(BFloat16Weights))
     arguments["default_root_dir"] = str(folder.path)
     if arguments.get("logger") in (None, True):
         # Steps logged after the last save will be logged again: TensorBoard shall forget the first time.

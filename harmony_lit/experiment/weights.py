@@ -1,53 +1,71 @@
-"""Weights that a stage leaves and the next begins with."""
+"""Weights that a stage leaves, and those that a stage begins with."""
 
 from __future__ import annotations
 
-import fnmatch
-import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
-
 from harmony_lit.errors import UserError
-from harmony_lit.experiment.atomic import replacing
+from harmony_lit.experiment import elsewhere
+from harmony_lit.experiment.atomic import write_text
 from harmony_lit.experiment.checkpoints import read_checkpoint
 from harmony_lit.experiment.run_folder import RunFolder
 from harmony_lit.experiment.stage import StartFrom
-
-log = logging.getLogger(__name__)
-
-Weights = Mapping[str, Tensor]
+from harmony_lit.pretrained.adapters import adapter_tensors, merging
+from harmony_lit.pretrained.layouts import HARMONY, detect
+from harmony_lit.pretrained.load import Piece
+from harmony_lit.pretrained.save import save_file
+from harmony_lit.pretrained.source import Tensors, WeightSource, open_weights
 
 
 def export_weights(checkpoint: Path, target: Path) -> None:
-    """Writes the weights of a checkpoint, the moving average if it has one, as safetensors."""
-    state = read_checkpoint(checkpoint)["state_dict"]
-    # Clones: safetensors refuses tensors that share memory, and tied weights may.
-    data = safetensors.torch.save({name: value.clone().contiguous() for name, value in state.items()})
-    with replacing(target) as file:
-        file.write(data)
+    """Writes all weights of a checkpoint, the moving average if it has one, adapters merged, as safetensors."""
+    piece = own_piece(checkpoint)
+    names = piece.names()
+    like = {name: piece.meta(name, published) for name, published in names.items()}
+    save_file(target, like, lambda name: piece.read(name, names[name]))
 
 
-def read_start(start: StartFrom, run: RunFolder) -> tuple[Weights, Path]:
-    """The weights that ``start_from`` names, and the file they came from.
+def export_adapters(checkpoint: Path, target: Path) -> None:
+    """Writes the adapters of a checkpoint, if it has any, as the folder that ``PeftModel.from_pretrained`` reads."""
+    content = read_checkpoint(checkpoint)
+    if (lora := content.get("lora")) is not None:
+        tensors = adapter_tensors(content["state_dict"], inside="network")
+        save_file(target / "adapter_model.safetensors", tensors, tensors.__getitem__)
+        write_text(target / "adapter_config.json", lora["config"] + "\n")
+
+
+def read_start(start: StartFrom, run: RunFolder) -> list[Piece]:
+    """The weights that ``start_from`` names: those of a stage or file, and over them the published ones.
 
     Raises:
-        UserError: If the file is missing or unreadable.
+        UserError: If a file is missing, unreadable or in no layout that is known.
     """
+    pieces = []
     if start.stage is not None:
         folder = run.stage(start.stage)
-        path = folder.checkpoint if start.weights == "raw" else folder.weights
-    else:
-        assert start.path is not None
-        path = _find(Path(start.path), start.weights)
-    return read_weights(path, start.weights), path
+        pieces.append(own_piece(folder.checkpoint if start.weights == "raw" else folder.weights, start.weights))
+    elif start.path is not None:
+        pieces.append(own_piece(_find(Path(start.path), start.weights), start.weights))
+    return pieces + read_published(start)
 
 
-def read_weights(path: Path, which: str = "ema") -> Weights:
-    """Weights of a ``.safetensors`` file or of a checkpoint.
+def read_published(start: StartFrom) -> list[Piece]:
+    """The published weights that ``start_from`` names, at their places in a stage's model.
+
+    Raises:
+        UserError: If a file is missing, unreadable, in no layout that is known, or for no part of a stage's model.
+    """
+    pieces = [published_piece(open_weights(given.path), given.part) for given in start.pretrained]
+    for piece in pieces:
+        if piece.layout.part.startswith("system."):
+            raise UserError(
+                f"{piece.source.path} ({piece.layout.name}) is for {piece.layout.part}: name it in the settings of that"
+            )
+    return pieces
+
+
+def own_piece(path: Path, which: str = "ema") -> Piece:
+    """All weights of a stage, from a ``.safetensors`` file or a checkpoint.
 
     Args:
         path: The file.
@@ -55,51 +73,45 @@ def read_weights(path: Path, which: str = "ema") -> Weights:
             and ``current_model_state`` what is trained; without it ``state_dict`` is all there is.
     """
     if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path} is not a readable weights file: {error}") from error
+        return Piece(open_weights(path), HARMONY)
     checkpoint = read_checkpoint(path)
-    return (
-        checkpoint.get("current_model_state", checkpoint["state_dict"]) if which == "raw" else checkpoint["state_dict"]
-    )
+    state = checkpoint["state_dict"]
+    if which == "raw":
+        state = checkpoint.get("current_model_state", state)
+    source: WeightSource = Tensors(path, state)
+    if names := checkpoint.get(elsewhere.KEY):
+        source = elsewhere.Completed(path, state, names, _start_of(path))
+    lora = checkpoint.get("lora")
+    return Piece(source, HARMONY if lora is None else merging(HARMONY, lora["scale"]))
 
 
-def load_strictly(module: nn.Module, weights: Weights, may_be_missing: Sequence[str], source: str) -> list[str]:
-    """Loads ``weights`` into ``module``; nothing may differ but keys that are allowed to be missing.
+def _start_of(checkpoint: Path) -> list[Piece]:
+    """What the stage that wrote ``checkpoint`` began with."""
+    folder = checkpoint.resolve().parent
+    run = RunFolder(folder.parent.parent)
+    if not run.config.is_file():
+        raise UserError(f"{checkpoint} leaves out weights that its run began with: read it in the run's folder")
+    return read_start(StartFrom.of(run.experiment().stages[folder.name]["start_from"]), run)
+
+
+def published_piece(source: WeightSource, part: str | None = None) -> Piece:
+    """Published weights at their place in a stage's model.
 
     Args:
-        module: What is loaded into.
-        weights: Tensors by name.
-        may_be_missing: Patterns such as ``network.video.*`` of names that ``weights`` may lack.
-        source: Where the weights come from, for the message.
-
-    Returns:
-        The names that kept the module's own values.
+        source: The file.
+        part: Take only what fills this part; by default all that the layout has.
 
     Raises:
-        UserError: If any other name is missing, any is unexpected, or any shape differs.
+        UserError: If the layout is not known, or does not hold the part.
     """
-    own = module.state_dict()
-    absent = [name for name in own if name not in weights]
-    allowed = [name for name in absent if any(fnmatch.fnmatchcase(name, pattern) for pattern in may_be_missing)]
-    problems = {
-        "missing": [name for name in absent if name not in allowed],
-        "unexpected": [name for name in weights if name not in own],
-        "of another shape": [
-            f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
-            for name in own
-            if name in weights and weights[name].shape != own[name].shape
-        ],
-    }
-    told = [f"{len(names)} {what} ({_some(names)})" for what, names in problems.items() if names]
-    if told:
-        raise UserError(f"the weights of {source} do not fit the model: {'; '.join(told)}")
-    module.load_state_dict(dict(weights), strict=False)
-    log.info("weights from %s: %d tensors", source, len(weights))
-    if allowed:
-        log.info("not in %s, so begun afresh: %s", source, ", ".join(allowed))
-    return allowed
+    layout = detect(source)
+    only = f"{part}." if part else layout.place
+    if not only.startswith(layout.place):
+        raise UserError(f"{source.path} ({layout.name}) fills {layout.part}, not {part}")
+    piece = Piece(source, layout, prefix=layout.place, only=only)
+    if not piece.names():
+        raise UserError(f"{source.path} ({layout.name}) has nothing for {part}")
+    return piece
 
 
 def _find(path: Path, which: str) -> Path:
@@ -112,7 +124,3 @@ def _find(path: Path, which: str) -> Path:
         if candidate.is_file():
             return candidate
     raise UserError(f"start_from.path: there are no weights at {path}")
-
-
-def _some(names: Sequence[str], limit: int = 6) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

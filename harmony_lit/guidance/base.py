@@ -23,7 +23,7 @@ class Anchors(Movable):
     Attributes:
         mute: Encoding of digital silence, (B, C, Ta).
         static: Encoding of the reference image repeated, (B, C, Tv, H, W); read only where there is an image.
-        empty: The conditions with both captions and the transcript empty.
+        empty: The conditions with no text, or with the negative prompts of the system's ``prompting``.
     """
 
     mute: AudioLatents

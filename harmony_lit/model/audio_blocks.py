@@ -1,6 +1,7 @@
-"""Blocks of the audio branch: MM-DiT, with weights of its own for text, and a single stream that shares them.
+"""Blocks of the audio branch: MM-DiT, with weights of its own for text; a single stream that shares them; Wan's shape.
 
-Tokens are one sequence x (B, L, D) = [reference (R) ; noisy (T) ; text (K: transcript, then caption)].
+Tokens are one sequence x (B, L, D) = [reference (R) ; noisy (T) ; text (K: transcript, then caption)], without the text
+in blocks that attend to it by cross-attention.
 Each block is in three steps, so that an interaction can stand within cross-attention or after it.
 """
 
@@ -8,12 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harmony_lit.model.layers import Attention, KeyValue, Within, attention, feed_forward, merge_heads, modulate
 from harmony_lit.model.rope import Rotation, rotate
+from harmony_lit.model.text import Text
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,14 @@ class AudioState:
     latents: int  # R + T
     rotation: Rotation  # of all tokens
     bias: Tensor  # (B, 1, 1, L)
+    text: Text  # (B, K, D), transcript and caption, for cross-attention
 
 
 class AudioBlock(nn.Module, ABC):
     """Base of the blocks."""
+
+    text_in_sequence: ClassVar[bool] = True
+    """Whether text tokens are part of the sequence, or stand beside it for cross-attention."""
 
     @abstractmethod
     def self_attend(self, x: Tensor, state: AudioState) -> Tensor:
@@ -74,7 +82,7 @@ class Stream(nn.Module):
 
     def modulations(self, *states: Tensor) -> list[tuple[Tensor, ...]]:
         """Six (B, 1, D) tensors for each state (B, 1, 6, D): shift, scale, gate of attention and of feed-forward."""
-        return [(state + self.modulation[:, None].to(state.dtype)).unbind(2) for state in states]
+        return [_modulations(state, self.modulation) for state in states]
 
 
 class ReadOnlyStream(nn.Module):
@@ -88,7 +96,7 @@ class ReadOnlyStream(nn.Module):
 
     def modulations(self, *states: Tensor) -> list[tuple[Tensor, ...]]:
         """Shift and scale, each (B, 1, D), for each state (B, 1, 6, D)."""
-        return [(state[:, :, :2] + self.modulation[:, None].to(state.dtype)).unbind(2) for state in states]
+        return [_modulations(state[:, :, :2], self.modulation) for state in states]
 
 
 class SingleStreamBlock(AudioBlock):
@@ -102,10 +110,7 @@ class SingleStreamBlock(AudioBlock):
         """See the base."""
         clean, noisy = self.stream.modulations(state.clean, state.noisy)
         y = _modulate_parts(self.stream.norm1(x), state.reference, clean[:2], noisy[:2])
-        k, v = self.stream.attn.project_kv(y)
-        q, k = rotate(self.stream.attn.project_q(y), state.rotation), rotate(k, state.rotation)
-        y = self.stream.attn.o(merge_heads(attention(q, k, v, state.bias)))
-        return _add_parts(x, y, state.reference, clean[2], noisy[2])
+        return _add_parts(x, _attend_to_itself(self.stream.attn, y, state), state.reference, clean[2], noisy[2])
 
     def feed_forward(self, x: Tensor, state: AudioState) -> Tensor:
         """See the base."""
@@ -155,6 +160,67 @@ class MMDiTBlock(AudioBlock):
             y = self.text.ffn(modulate(self.text.norm2(words), *text[3:5]))
             words = torch.addcmul(words, y, text[5])
         return torch.cat([latents, words], dim=1)
+
+
+class CrossBlock(AudioBlock):
+    """Wan's shape, as Ovi's audio tower has it: latents attend to themselves, then to the text that stands beside them.
+
+    Names are Wan's. The text keeps its embedding through all blocks; reference and noisy latents read it alike, but
+    what an interaction brings ``within`` the cross-attention goes to the noisy latents only: they share the video's
+    time, the reference does not.
+    """
+
+    text_in_sequence = False
+
+    def __init__(self, dims: AudioBlockDims) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims.width, eps=1e-6, elementwise_affine=False)
+        self.self_attn = Attention(dims.width, dims.heads)
+        self.norm3 = nn.LayerNorm(dims.width, eps=1e-6)
+        self.cross_attn = Attention(dims.width, dims.heads)
+        self.norm2 = nn.LayerNorm(dims.width, eps=1e-6, elementwise_affine=False)
+        self.ffn = feed_forward(dims.width, dims.ffn_width)
+        self.modulation = nn.Parameter(torch.randn(1, 6, dims.width) / dims.width**0.5)
+
+    def self_attend(self, x: Tensor, state: AudioState) -> Tensor:
+        """See the base."""
+        clean, noisy = (_modulations(part, self.modulation) for part in (state.clean, state.noisy))
+        y = _modulate_parts(self.norm1(x), state.reference, clean[:2], noisy[:2])
+        return _add_parts(x, _attend_to_itself(self.self_attn, y, state), state.reference, clean[2], noisy[2])
+
+    def cross_attend(self, x: Tensor, state: AudioState, within: Within | None = None) -> Tensor:
+        """Cross-attention to transcript and caption."""
+        inside = None if within is None else _ForNoisy(within, state.reference)
+        return x + self.cross_attn(self.norm3(x), state.text, inside)
+
+    def feed_forward(self, x: Tensor, state: AudioState) -> Tensor:
+        """See the base."""
+        clean, noisy = (_modulations(part, self.modulation) for part in (state.clean, state.noisy))
+        y = self.ffn(_modulate_parts(self.norm2(x), state.reference, clean[3:5], noisy[3:5]))
+        return _add_parts(x, y, state.reference, clean[5], noisy[5])
+
+
+@dataclass(frozen=True)
+class _ForNoisy:
+    """``within`` for the queries behind the first ``reference``; those find nothing."""
+
+    within: Within
+    reference: int
+
+    def __call__(self, q: Tensor) -> Tensor:
+        return F.pad(self.within(q[:, :, self.reference :]), (0, 0, self.reference, 0))
+
+
+def _modulations(state: Tensor, learned: Tensor) -> tuple[Tensor, ...]:
+    """State (B, 1, n, D) and a block's own (1, n, D) to n tensors (B, 1, D)."""
+    return (state + learned[:, None].to(state.dtype)).unbind(2)
+
+
+def _attend_to_itself(attn: Attention, y: Tensor, state: AudioState) -> Tensor:
+    """Self-attention of all tokens y (B, L, D) with their rotations."""
+    k, v = attn.project_kv(y)
+    q, k = rotate(attn.project_q(y), state.rotation), rotate(k, state.rotation)
+    return attn.attend(q, k, v, state.bias)
 
 
 def _modulate_parts(x: Tensor, r: int, clean: tuple[Tensor, ...], noisy: tuple[Tensor, ...]) -> Tensor:

@@ -54,6 +54,7 @@ def _batch(
     on_step: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, Clip]]:
     request = build_request(system, [prompts[i] for i in chosen])
+    system.text_encoder.release()
     request = request.to(device)
     video, audio = sampler.sample(denoise, request, None if on_step is None else lambda n: on_step(len(chosen), n))
     for index, clip in zip(chosen, decode(system, video, audio), strict=True):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harmony_lit.containers import AudioLatents, Conditions, TextEmbeds, TokenIds, VideoLatents
+from harmony_lit.encoders.prompting import Texts
 from harmony_lit.guidance import Anchors
 from harmony_lit.sampling.sampler import SampleRequest
 from harmony_lit.system import System
@@ -93,12 +94,12 @@ def build_request(system: System, prompts: Sequence[Prompt]) -> SampleRequest:
             size = min(latents.shape[1], geometry.audio_latents(prompt.frames))
             audio.x[row, :, :size] = latents[:, :size]
     conditions = _conditions(system, prompts, image)
-    nothing = [""] * len(prompts)
+    negative = [system.prompting.negative] * len(prompts)
     empty = replace(
         conditions,
-        video_caption=system.text_encoder.encode(nothing),
-        audio_caption=system.text_encoder.encode(nothing),
-        transcript=system.tokenizer.encode_batch(nothing),
+        video_caption=system.text_encoder.encode([t.video_caption for t in negative]),
+        audio_caption=system.text_encoder.encode([t.audio_caption for t in negative]),
+        transcript=system.tokenizer.encode_batch([t.transcript for t in negative]),
     )
     mute = system.silence(audio.x.shape[2]).expand_as(audio.x).clone()
     anchors = Anchors(mute=audio.with_x(mute), static=video.with_x(static), empty=empty)
@@ -114,9 +115,10 @@ def build_request(system: System, prompts: Sequence[Prompt]) -> SampleRequest:
 
 
 def _conditions(system: System, prompts: Sequence[Prompt], image: Tensor) -> Conditions:
-    video_caption: TextEmbeds = system.text_encoder.encode([p.video_caption for p in prompts])
-    audio_caption: TextEmbeds = system.text_encoder.encode([p.audio_caption for p in prompts])
-    transcript: TokenIds = system.tokenizer.encode_batch([p.transcript for p in prompts])
+    texts = [system.prompting(Texts(p.video_caption, p.audio_caption, p.transcript)) for p in prompts]
+    video_caption: TextEmbeds = system.text_encoder.encode([t.video_caption for t in texts])
+    audio_caption: TextEmbeds = system.text_encoder.encode([t.audio_caption for t in texts])
+    transcript: TokenIds = system.tokenizer.encode_batch([t.transcript for t in texts])
     return Conditions(
         video_caption=video_caption,
         audio_caption=audio_caption,

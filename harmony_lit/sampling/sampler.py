@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harmony_lit.containers import AudioLatents, Conditions, Movable, VideoLatents
 from harmony_lit.guidance import Anchors, Denoiser, Guidance, GuidanceState, SyncCFG
+from harmony_lit.model.text import captions_kept
 from harmony_lit.sampling.solver import FlowEuler, Solver
 
 
@@ -52,6 +53,8 @@ class Sampler:
         video_shift: Time shift of the video (5 in the paper).
         audio_shift: Time shift of the audio.
         solver: Solver of the flow.
+        offload: Whether `harmony sample` and `bench` keep the model's layers on the CPU, from where they visit the
+            accelerator one at a time: for models that do not fit, at the price of moving all weights at every call.
     """
 
     def __init__(
@@ -61,12 +64,14 @@ class Sampler:
         video_shift: float = 5.0,
         audio_shift: float = 5.0,
         solver: Solver | None = None,
+        offload: bool = False,
     ) -> None:
         if steps < 1:
             raise ValueError(f"sampling.steps must be at least 1, got {steps}")
         self.steps, self.video_shift, self.audio_shift = steps, video_shift, audio_shift
         self.guidance = guidance or SyncCFG()
         self.solver = solver or FlowEuler()
+        self.offload = offload
 
     def model_calls(self, video_given: bool = False, audio_given: bool = False) -> int:
         """Model calls of one whole sample, intervals counted."""
@@ -75,6 +80,7 @@ class Sampler:
         return sum(self.guidance.calls_at(sigma, video_given, audio_given) for sigma in sigmas)
 
     @torch.no_grad()
+    @captions_kept()
     def sample(
         self, denoise: Denoiser, request: SampleRequest, on_step: Callable[[int], None] | None = None
     ) -> tuple[VideoLatents, AudioLatents]:

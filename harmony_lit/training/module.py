@@ -16,6 +16,7 @@ from harmony_lit.sampling.sampler import Sampler
 from harmony_lit.system import System
 from harmony_lit.tasks import AudioDriven, Joint, Noise, SharedTimesteps, SumOfTasks, TaskMixture, VideoDriven
 from harmony_lit.tasks.timesteps import TimestepSampler
+from harmony_lit.training.lora import LoRA, attach
 from harmony_lit.training.loss_log import LossLog
 from harmony_lit.training.optimizers import AdamW, Constant, OptimizerFactory, Schedule
 
@@ -35,6 +36,7 @@ class HarmonyModule(pl.LightningModule):
         schedule: Factor of the learning rate at each step.
         sampler: Sampling for validation and bench.
         frozen: Patterns (``fnmatch`` on parameter names, as ``network.video.*``) of what is not trained.
+        adapters: Low-rank adapters by name, which are then trained instead of the weights; see ``LoRA``.
         seed: Seed of noise and timesteps.
         sigma_buckets: Buckets of sigma in which losses are logged.
     """
@@ -49,6 +51,7 @@ class HarmonyModule(pl.LightningModule):
         schedule: Schedule | None = None,
         sampler: Sampler | None = None,
         frozen: Sequence[str] = (),
+        adapters: dict[str, LoRA] | None = None,
         seed: int = 0,
         sigma_buckets: int = 4,
     ) -> None:
@@ -72,6 +75,18 @@ class HarmonyModule(pl.LightningModule):
         self.seed = seed
         self.loss_log = LossLog(sigma_buckets)
         freeze(self, frozen)
+        self.adapters = adapters or {}
+        self._lora: dict[str, Any] | None = None
+
+    def configure_model(self) -> None:
+        """Puts the adapters in, when training begins; once, though Lightning and the EMA callback both call it."""
+        if self.adapters and self._lora is None:
+            self._lora = attach(self, self.adapters, self.seed)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what tells how the adapters in the state are merged."""
+        if self._lora is not None:
+            checkpoint["lora"] = self._lora
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""

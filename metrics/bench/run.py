@@ -45,9 +45,7 @@ def bench_run(path: Path | str, stage: str | None = None, overrides: Sequence[st
         raise UserError(f"{loaded.run.config} has no `bench`; extend base/bench.yaml and run `harmony fit` again")
     bench: Bench = build(config["bench"], "bench")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = loaded.module.network.to(device)
-    assert isinstance(network, torch.nn.Module)
-    precision = str(config["stages"][loaded.stage]["trainer"].get("precision", "32-true"))
+    network, precision = loaded.network_on(device), loaded.precision
     frames, height, width = loaded.clip_size()
     studio = Studio(
         system=loaded.system,

@@ -13,13 +13,21 @@ from harmony_lit.model import AudioTower, DualBranchDiT, ModelDims, TranscriptEn
 CHANNELS, AUDIO_CHANNELS, CAPTION_DIM, VOCABULARY = 4, 5, 6, 20
 
 
-def make_model(depth: int = 2, width: int = 24, heads: int = 2, geometry: Geometry | None = None, **parts):
+def make_model(
+    depth: int = 2,
+    width: int = 24,
+    heads: int = 2,
+    geometry: Geometry | None = None,
+    video_parts: dict | None = None,
+    audio_parts: dict | None = None,
+    **parts,
+):
     """A model small enough for tests, with every zero-initialised parameter filled so that all paths count."""
     model = DualBranchDiT(
         ModelDims(CHANNELS, AUDIO_CHANNELS, CAPTION_DIM, VOCABULARY, geometry or Geometry()),
         depth=depth,
         interaction_heads=heads,
-        video=partial(VideoTower, width=width, heads=heads, ffn_width=2 * width, freq_dim=16),
+        video=partial(VideoTower, width=width, heads=heads, ffn_width=2 * width, freq_dim=16, **(video_parts or {})),
         audio=partial(
             AudioTower,
             width=width,
@@ -27,7 +35,7 @@ def make_model(depth: int = 2, width: int = 24, heads: int = 2, geometry: Geomet
             ffn_width=2 * width,
             freq_dim=16,
             null_reference=3,
-            transcript=partial(TranscriptEncoder, width=8, layers=1),
+            **{"transcript": partial(TranscriptEncoder, width=8, layers=1)} | (audio_parts or {}),
         ),
         **parts,
     )

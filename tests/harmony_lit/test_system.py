@@ -46,6 +46,9 @@ class _Text:
     def encode(self, captions):
         raise NotImplementedError
 
+    def release(self):
+        raise NotImplementedError
+
 
 def test_fingerprints_name_each_part():
     system = System(Geometry(), _Video(), _Audio(), _Text())

@@ -1,9 +1,10 @@
-"""Cross-modal interaction: the paper's Global-Local Decoupled Interaction, and its ablations."""
+"""Cross-modal interaction: the paper's Global-Local Decoupled Interaction, its ablations, and Ovi's fusion."""
 
 from harmony_lit.model.interaction.alignment import Alignment, NoAlignment, RatioAlignment, SecondsAlignment
 from harmony_lit.model.interaction.base import Interaction, InteractionDims, Timeline
 from harmony_lit.model.interaction.frame_wise import FrameWiseInteraction
 from harmony_lit.model.interaction.global_ import GlobalInteraction
+from harmony_lit.model.interaction.ovi import OviFusion
 from harmony_lit.model.interaction.style import GlobalStyle
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Interaction",
     "InteractionDims",
     "NoAlignment",
+    "OviFusion",
     "RatioAlignment",
     "SecondsAlignment",
     "Timeline",

@@ -1,10 +1,12 @@
-"""What every cross-modal interaction has in common: an attention each way, at every layer.
+"""What every interaction between the branches has in common: what it is told, and where it may take place.
 
-Shape legend: B batch, T latent frames, S video tokens per latent frame, A noisy audio latents, Dv Da widths.
+Shape legend: B batch, T latent frames, S = rows * columns video tokens per latent frame, A noisy audio latents,
+Dv Da widths.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -12,29 +14,60 @@ from torch import Tensor, nn
 
 from harmony_lit.containers import length_mask
 from harmony_lit.geometry import Geometry
-from harmony_lit.model.layers import Attention, Within, attention, merge_heads
-from harmony_lit.model.rope import Rotation, rotate
+from harmony_lit.model.audio_positions import AudioPositions
+from harmony_lit.model.layers import Within
+from harmony_lit.model.rope import Rotation
 
 
 @dataclass(frozen=True)
 class InteractionDims:
-    """What the model tells its interaction: widths, heads, depth and the geometry that gives the rates."""
+    """What the model tells its interaction.
+
+    Attributes:
+        video_width: Dv.
+        audio_width: Da.
+        heads: Heads of attentions that the interaction adds.
+        depth: Layers of both towers.
+        geometry: Gives the rates.
+        video_heads: Heads of the video tower, for interactions that take part in its attentions.
+        audio_heads: Heads of the audio tower.
+        audio_positions: Rotary positions of the audio tower.
+    """
 
     video_width: int
     audio_width: int
     heads: int
     depth: int
     geometry: Geometry
+    video_heads: int
+    audio_heads: int
+    audio_positions: AudioPositions
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Lengths of a batch: ``video_lengths`` and ``audio_lengths`` (B,), padded to ``video_size`` and ``audio_size``."""
+    """The extent of a batch.
+
+    Attributes:
+        video_lengths: (B,) valid latent frames.
+        audio_lengths: (B,) valid audio latents.
+        video_size: T, what the video is padded to.
+        audio_size: A, what the audio is padded to.
+        rows: Rows of video tokens in a latent frame.
+        columns: Columns of them.
+    """
 
     video_lengths: Tensor
     audio_lengths: Tensor
     video_size: int
     audio_size: int
+    rows: int
+    columns: int
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """S."""
+        return self.rows * self.columns
 
     @property
     def video_mask(self) -> Tensor:
@@ -67,38 +100,11 @@ class Plan:
     video_to_audio: Direction
 
 
-class CrossModalAttention(nn.Module):
-    """Pre-norm attention from one modality to the other with QK RMS norm and a zero-initialised output.
+class Interaction(nn.Module, ABC):
+    """Base of the interactions, which take place within the towers' cross-attentions, after them, or both.
 
-    At initialisation the update is exactly zero, so that pretrained branches start unharmed.
-    """
-
-    def __init__(self, dim: int, source_dim: int, heads: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.source_norm = nn.LayerNorm(source_dim, eps=1e-6)
-        self.attn = Attention(dim, heads, source_dim, zero_init=True)
-
-    def forward(self, target: Tensor, source: Tensor, direction: Direction) -> Tensor:
-        """Update of target (B, Lq, D) from source (B, Lk, Ds): (B, Lq, D)."""
-        q = self.attn.project_q(self.norm(target))
-        k, v = self.attn.project_kv(self.source_norm(source))
-        if direction.query is not None and direction.key is not None:
-            q, k = rotate(q, direction.query), rotate(k, direction.key)
-        return self.attn.o(merge_heads(attention(q, k, v, direction.bias)))
-
-
-class InteractionLayer(nn.Module):
-    """Audio to video and video to audio at one layer."""
-
-    def __init__(self, dims: InteractionDims) -> None:
-        super().__init__()
-        self.audio_to_video = CrossModalAttention(dims.video_width, dims.audio_width, dims.heads)
-        self.video_to_audio = CrossModalAttention(dims.audio_width, dims.video_width, dims.heads)
-
-
-class Interaction(nn.Module):
-    """Base of the interactions: subclasses say in ``plan`` who attends to whom.
+    At each layer the model asks ``within`` after both self-attentions, and calls the interaction after both
+    cross-attentions. A subclass overrides what it needs; what it leaves alone changes nothing.
 
     Args:
         dims: Passed by the model.
@@ -106,19 +112,14 @@ class Interaction(nn.Module):
 
     def __init__(self, dims: InteractionDims) -> None:
         super().__init__()
-        if dims.video_width % dims.heads or dims.audio_width % dims.heads:
-            raise ValueError(
-                f"interaction heads {dims.heads} must divide both widths, {dims.video_width} and {dims.audio_width}"
-            )
         self.dims = dims
-        self.layers = nn.ModuleList(InteractionLayer(dims) for _ in range(dims.depth))
 
-    def plan(self, timeline: Timeline, tokens_per_frame: int) -> Plan:
+    @abstractmethod
+    def plan(self, timeline: Timeline) -> Plan:
         """Who attends to whom, once per forward pass."""
-        raise NotImplementedError(f"{type(self).__name__} must say who attends to whom")
 
     def within(self, layer: int, video: Tensor, audio: Tensor, plan: Plan) -> tuple[Within | None, Within | None]:
-        """What takes place inside the cross-attention to the captions of layer ``layer``; nothing by default.
+        """What takes place inside the cross-attentions to the text of layer ``layer``.
 
         Args:
             layer: Index of the layer.
@@ -127,12 +128,12 @@ class Interaction(nn.Module):
             plan: From ``plan``.
 
         Returns:
-            For the video's and for the audio's cross-attention.
+            For the video's and for the audio's cross-attention; None where nothing does.
         """
         return None, None
 
     def forward(self, layer: int, video: Tensor, audio: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
-        """Updates (dz_v, dz_a) of layer ``layer``, both from the states before the interaction.
+        """Both states after what takes place behind the cross-attentions of layer ``layer``.
 
         Args:
             layer: Index of the layer.
@@ -140,12 +141,7 @@ class Interaction(nn.Module):
             audio: Noisy audio tokens (B, A, Da).
             plan: From ``plan``.
         """
-        at = self.layers[layer]
-        assert isinstance(at, InteractionLayer)
-        flat = video.flatten(1, 2)
-        to_video = at.audio_to_video(flat, audio, plan.audio_to_video)
-        to_audio = at.video_to_audio(audio, flat, plan.video_to_audio)
-        return to_video.unflatten(1, video.shape[1:3]), to_audio
+        return video, audio
 
 
 def token_mask(mask: Tensor, tokens_per_frame: int) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from harmony_lit.model.interaction.alignment import Alignment, Positions, RatioAlignment
-from harmony_lit.model.interaction.base import Direction, Interaction, InteractionDims, Plan, Timeline, token_mask
+from harmony_lit.model.interaction.base import Direction, InteractionDims, Plan, Timeline, token_mask
+from harmony_lit.model.interaction.cross_modal import CrossModalInteraction
 from harmony_lit.model.layers import mask_bias
 from harmony_lit.model.rope import Rotation, time_rotation
 
@@ -43,7 +44,7 @@ def video_window(frame_of_audio: Tensor, video_mask: Tensor, margin: int) -> Ten
     return near & video_mask[:, None]
 
 
-class FrameWiseInteraction(Interaction):
+class FrameWiseInteraction(CrossModalInteraction):
     """Frame-wise attention both ways (Sec. 3.2).
 
     The windows are masks over whole sequences, shared by all layers: any batch size, lengths that differ within a
@@ -71,13 +72,13 @@ class FrameWiseInteraction(Interaction):
         self.alignment = alignment or RatioAlignment()
         self.audio_margin, self.video_margin = audio_margin, video_margin
 
-    def plan(self, timeline: Timeline, tokens_per_frame: int) -> Plan:
+    def plan(self, timeline: Timeline) -> Plan:
         """Windows and rotations of both directions."""
         aligned = self.alignment(timeline, self.dims.geometry)
         audio_mask, video_mask = timeline.audio_mask, timeline.video_mask
         to_video = audio_window(aligned.frame_of_audio, audio_mask, timeline.video_size, self.audio_margin)
         to_audio = video_window(aligned.frame_of_audio, video_mask, self.video_margin)
-        s = tokens_per_frame
+        s = timeline.tokens_per_frame
         a2v, v2a = aligned.on_video, aligned.on_audio
         video_head, audio_head = self.dims.video_width // self.dims.heads, self.dims.audio_width // self.dims.heads
         return Plan(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from harmony_lit.model.interaction.base import CrossModalAttention, Direction, InteractionDims, Timeline, token_mask
+from harmony_lit.model.interaction.base import Direction, InteractionDims, Timeline, token_mask
+from harmony_lit.model.interaction.cross_modal import CrossModalAttention
 from harmony_lit.model.layers import mask_bias
 
 
@@ -26,9 +27,9 @@ class GlobalStyle(nn.Module):
             CrossModalAttention(dims.audio_width, dims.video_width, dims.heads) for _ in range(dims.depth - 1)
         )
 
-    def plan(self, timeline: Timeline, tokens_per_frame: int) -> Direction:
+    def plan(self, timeline: Timeline) -> Direction:
         """Mask of the valid video tokens."""
-        mask = token_mask(timeline.video_mask, tokens_per_frame)[:, None, None]
+        mask = token_mask(timeline.video_mask, timeline.tokens_per_frame)[:, None, None]
         return Direction(bias=mask_bias(mask), query=None, key=None)
 
     def forward(self, layer: int, reference: Tensor, video: Tensor, direction: Direction) -> Tensor:

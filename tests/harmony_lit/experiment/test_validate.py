@@ -46,6 +46,8 @@ def message(broken: Experiment) -> str:
 
 def test_a_sound_experiment_passes() -> None:
     validate(experiment(start_from={"stage": "audio", "weights": "raw", "may_be_missing": ["head.*"]}))
+    published = [{"path": "wan/"}, {"path": "ovi.safetensors", "part": "network.audio"}]
+    validate(experiment(start_from={"pretrained": published, "may_be_missing": ["network.interaction.*"]}))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,10 @@ def test_a_sound_experiment_passes() -> None:
         ({"data": {"init_arg": {}}}, "data.init_arg", "Write init_args"),
         ({"start_from": {"stage": "audoi"}}, "start_from.stage", "Did you mean 'audio'?"),
         ({"start_from": {"weights": "ema"}}, "start_from", "give either an earlier stage or a path"),
+        ({"start_from": {"stage": "audio", "path": "a"}}, "start_from", "give either an earlier stage or a path"),
+        ({"start_from": {"pretrained": [{"part": "network.video"}]}}, "start_from.pretrained", "path"),
+        ({"start_from": {"pretrained": [{"path": "a", "prat": "b"}]}}, "start_from.pretrained", "prat"),
+        ({"start_from": {"pretrained": "wan.safetensors"}}, "start_from.pretrained", "wan.safetensors"),
         ({"start_from": {"stage": "audio", "weights": "mean"}}, "start_from.weights", "'mean'"),
         ({"checkpoint": {"every_step": 1}}, "checkpoint.every_step", "Did you mean 'every_n_steps'?"),
     ],

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harmony_lit.geometry import Geometry
+from harmony_lit.model.audio_positions import LatentPositions
 from harmony_lit.model.interaction import (
     FrameWiseInteraction,
     GlobalInteraction,
@@ -67,7 +68,13 @@ def fill(module: torch.nn.Module) -> None:
 
 
 def timeline(video, audio):
-    return Timeline(torch.tensor(video), torch.tensor(audio), max(video), max(audio))
+    return Timeline(torch.tensor(video), torch.tensor(audio), max(video), max(audio), rows=1, columns=TOKENS)
+
+
+def dims(depth=1, geometry=None, heads=HEADS):
+    geometry = geometry or Geometry()
+    positions = LatentPositions(geometry)
+    return InteractionDims(VIDEO_WIDTH, AUDIO_WIDTH, heads, depth, geometry, HEADS, HEADS, positions)
 
 
 def ratio_positions(geometry, frames):
@@ -118,15 +125,14 @@ CASES = [
 @pytest.mark.parametrize("kind", ["ratio", "seconds", "none"])
 def test_frame_wise_interaction_is_the_loop_over_tokens(geometry, video_lengths, audio_lengths, kind):
     alignment = {"ratio": RatioAlignment(), "seconds": SecondsAlignment(), "none": NoAlignment()}[kind]
-    dims = InteractionDims(VIDEO_WIDTH, AUDIO_WIDTH, HEADS, 1, geometry)
-    module = FrameWiseInteraction(dims, alignment=alignment, audio_margin=2, video_margin=1)
+    module = FrameWiseInteraction(dims(geometry=geometry), alignment=alignment, audio_margin=2, video_margin=1)
     fill(module)
     g = torch.Generator().manual_seed(0)
     line = timeline(video_lengths, audio_lengths)
     video = torch.randn(len(video_lengths), line.video_size, TOKENS, VIDEO_WIDTH, generator=g)
     audio = torch.randn(len(video_lengths), line.audio_size, AUDIO_WIDTH, generator=g)
     with torch.no_grad():
-        to_video, to_audio = module(0, video, audio, module.plan(line, TOKENS))
+        to_video, to_audio = module.updates(0, video, audio, module.plan(line))
     layer = module.layers[0]
     for b, (frames, latents) in enumerate(zip(video_lengths, audio_lengths, strict=True)):
         positions = {"ratio": ratio_positions, "seconds": seconds_positions, "none": ratio_positions}[kind]
@@ -165,12 +171,12 @@ def test_frame_wise_interaction_is_the_loop_over_tokens(geometry, video_lengths,
 
 
 def test_global_interaction_is_the_loop_over_all_tokens():
-    module = GlobalInteraction(InteractionDims(VIDEO_WIDTH, AUDIO_WIDTH, HEADS, 1, Geometry()))
+    module = GlobalInteraction(dims())
     fill(module)
     line = timeline((4, 2), (13, 7))
     video, audio = torch.randn(2, 4, TOKENS, VIDEO_WIDTH), torch.randn(2, 13, AUDIO_WIDTH)
     with torch.no_grad():
-        to_video, to_audio = module(0, video, audio, module.plan(line, TOKENS))
+        to_video, to_audio = module.updates(0, video, audio, module.plan(line))
         for b, (frames, latents) in enumerate(((4, 13), (2, 7))):
             flat, sound = video[b, :frames].flatten(0, 1), audio[b, :latents]
             a2v = attend_slowly(module.layers[0].audio_to_video, flat, sound, lambda q, k: True)
@@ -180,12 +186,12 @@ def test_global_interaction_is_the_loop_over_all_tokens():
 
 
 def test_global_style_lets_the_reference_see_all_valid_video_tokens():
-    module = GlobalStyle(InteractionDims(VIDEO_WIDTH, AUDIO_WIDTH, HEADS, 2, Geometry()))
+    module = GlobalStyle(dims(depth=2))
     fill(module)
     line = timeline((4, 2), (13, 7))
     video, reference = torch.randn(2, 4, TOKENS, VIDEO_WIDTH), torch.randn(2, 3, AUDIO_WIDTH)
     with torch.no_grad():
-        update = module(0, reference, video, module.plan(line, TOKENS))
+        update = module(0, reference, video, module.plan(line))
         for b, frames in enumerate((4, 2)):
             expected = attend_slowly(module.layers[0], reference[b], video[b, :frames].flatten(0, 1), lambda q, k: True)
             torch.testing.assert_close(update[b], expected, atol=1e-5, rtol=1e-5)
@@ -193,14 +199,13 @@ def test_global_style_lets_the_reference_see_all_valid_video_tokens():
 
 @pytest.mark.parametrize("kind", [FrameWiseInteraction, GlobalInteraction])
 def test_a_fresh_interaction_changes_nothing(kind):
-    module = kind(InteractionDims(VIDEO_WIDTH, AUDIO_WIDTH, HEADS, 1, Geometry()))
+    module = kind(dims())
     line = timeline((3,), (11,))
-    to_video, to_audio = module(
-        0, torch.randn(1, 3, TOKENS, VIDEO_WIDTH), torch.randn(1, 11, AUDIO_WIDTH), module.plan(line, TOKENS)
-    )
-    assert not to_video.any() and not to_audio.any()
+    video, audio = torch.randn(1, 3, TOKENS, VIDEO_WIDTH), torch.randn(1, 11, AUDIO_WIDTH)
+    after = module(0, video, audio, module.plan(line))
+    assert torch.equal(after[0], video) and torch.equal(after[1], audio)
 
 
 def test_heads_that_do_not_divide_a_width_are_refused():
     with pytest.raises(ValueError, match="must divide both widths, 16 and 12"):
-        GlobalInteraction(InteractionDims(VIDEO_WIDTH, AUDIO_WIDTH, 8, 1, Geometry()))
+        GlobalInteraction(dims(heads=8))

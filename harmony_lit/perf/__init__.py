@@ -1,0 +1,1 @@
+"""Speed and memory, measured against the reference libraries on the same weights and inputs."""
