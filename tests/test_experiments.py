@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from harmony_lit.experiment.compose import compose
 from harmony_lit.experiment.load import build_system
@@ -30,8 +31,10 @@ def test_every_experiment_validates_and_builds(path: Path) -> None:
     experiment = compose(path)
     validate(experiment)
     for name, stage in experiment.stages.items():
-        for part in ("model", "data"):
-            assert build(stage[part], f"stages.{name}.{part}") is not None
+        # Models of billions of parameters are built without their values.
+        with torch.device("meta" if path.parent.name == "full" else "cpu"):
+            assert build(stage["model"], f"stages.{name}.model") is not None
+        assert build(stage["data"], f"stages.{name}.data") is not None
     if "system" in experiment.config:
         assert build_system(experiment).geometry.latent_frames(experiment.config["clip"]["frames"]) > 0
     for section in ("sampling", "bench"):

@@ -70,7 +70,8 @@ def _register_verify(kinds: Commands) -> None:
         "check that weights fit an experiment's model",
         """
         Build an experiment's model without memory for its values, and hold the names and shapes of a weights file
-        against it. Exit code 0 if the part that the file fills is filled to the last tensor, 2 with the difference.
+        against it, as the stage would when it starts from the file. Exit code 0 if what the file fills is filled to the
+        last tensor, but for what the stage's start_from.may_be_missing lists; 2 with the difference.
 
           harmony weights verify Wan2.2-TI2V-5B/ --experiment my.yaml
           harmony weights verify ovi/model.safetensors --experiment my.yaml --part network.video
@@ -113,7 +114,9 @@ def _add_shard_size(parser: argparse.ArgumentParser) -> None:
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES)
     parser.add_argument("--stage", help="whose model, by default the last stage's")
-    parser.add_argument("--part", help="what the file shall fill, such as network.video; by default all it can")
+    parser.add_argument(
+        "--part", help="what the file shall fill, such as network.video; by default what the stage says, else all"
+    )
 
 
 def run_inspect(arguments: argparse.Namespace) -> None:
@@ -161,12 +164,15 @@ def run_verify(arguments: argparse.Namespace) -> None:
 
     from harmony_lit.experiment.verify import fit_to
     from harmony_lit.pretrained import open_weights
+    from harmony_lit.pretrained.source import some
 
     fitting = fit_to(experiment, open_weights(arguments.path), arguments.stage, arguments.part)
     if problems := fitting.comparison.problems():
         raise UserError(f"{arguments.path} does not fit experiment '{experiment.name}': {problems}")
-    part = fitting.piece.only.rstrip(".") or fitting.piece.layout.part or "the whole model"
-    print(f"{arguments.path}: fits, {len(fitting.comparison.placed):,} tensors fill {part}")
+    filled = " and ".join(part or "the whole model" for part in fitting.parts)
+    print(f"{arguments.path}: fits, {len(fitting.comparison.placed):,} tensors fill {filled}")
+    if fresh := fitting.comparison.fresh:
+        print(f"{len(fresh):,} begin afresh, as the stage allows: {some(fresh)}")
 
 
 def run_export(arguments: argparse.Namespace) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from harmony_lit.errors import UserError
+from harmony_lit.pretrained.layouts import HARMONY
+from harmony_lit.pretrained.load import Piece, load_pieces
+from harmony_lit.pretrained.source import open_weights
 
 _PACKAGED = Path(__file__).parent / "weights"
 _SUFFIX = ".safetensors"
@@ -57,12 +59,11 @@ def load_weights(path: str | Path, network: nn.Module, settings: Mapping[str, An
     Raises:
         UserError: If the file is no such file, was made with other settings, or its tensors are not the network's.
     """
+    source = open_weights(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            stored = json.loads((file.metadata() or {}).get("settings", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is not a readable codec weights file: {error}") from error
+        stored = json.loads(source.metadata.get("settings", "{}"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not a codec's weights file: its settings cannot be read") from error
     different = [
         f"{key} is {stored.get(key)} in the file but {settings.get(key)} here"
         for key in sorted(stored.keys() | settings.keys())
@@ -70,10 +71,8 @@ def load_weights(path: str | Path, network: nn.Module, settings: Mapping[str, An
     ]
     if different:
         raise UserError(f"{path} was made with other settings: {'; '.join(different)}")
-    state = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
-    if difference := _describe_difference(state, tensors):
-        raise UserError(f"{path} does not hold this codec's weights: {difference}")
-    network.load_state_dict({name: tensors[name].to(value.dtype) for name, value in state.items()}, strict=False)
+    # Counters, which are no floating-point numbers, are not stored.
+    load_pieces(network, [Piece(source, HARMONY)], may_be_missing=["*num_batches_tracked"])
 
 
 def fingerprint(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
@@ -103,23 +102,3 @@ def file_fingerprint(name: str, settings: Mapping[str, Any], weights: Mapping[st
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _describe_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], most: int = 5) -> str:
-    """A sentence on the missing, unknown and misshapen tensors; empty if there are none."""
-    shapes = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in sorted(expected.keys() & found.keys())
-        if found[name].shape != expected[name].shape
-    ]
-    groups = (
-        ("missing", sorted(expected.keys() - found.keys())),
-        ("unknown", sorted(found.keys() - expected.keys())),
-        ("of another shape", shapes),
-    )
-    parts = []
-    for title, names in groups:
-        if names:
-            rest = f" and {len(names) - most} more" if len(names) > most else ""
-            parts.append(f"{title}: {', '.join(names[:most])}{rest}")
-    return "; ".join(parts)

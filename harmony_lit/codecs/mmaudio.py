@@ -119,14 +119,14 @@ class MMAudioCodec:
     """MMAudio's autoencoder and vocoder (``AudioCodec``), whose weights load at first use; latents are posterior means.
 
     Args:
-        vae_weights: ``v1-16.pth`` or ``v1-44.pth``, or diffusers' layout of it; null gives fixed random weights, which
-            serve tests of shapes, memory and speed.
+        vae_weights: ``v1-16.pth`` or ``v1-44.pth``, or diffusers' layout of it; ``random`` gives fixed random weights,
+            which serve tests of shapes, memory and speed.
         vocoder_weights: ``best_netG.pt`` for 16 kHz or NVIDIA's ``bigvgan_generator.pt`` for 44.1 kHz, or diffusers'
-            layout; null as above. Only ``decode`` reads it.
+            layout; ``random`` as above. Only ``decode`` reads it.
+        normalise: Mean and deviation of each latent channel. ``none`` leaves latents as the autoencoder gives them,
+            which is what Ovi was trained on; MMAudio's own models normalise, by ``latent_mean`` and ``latent_std`` in
+            their files.
         rate: ``16k`` or ``44k``, or other sizes.
-        normalise: Mean and deviation of each latent channel. Null leaves latents as the autoencoder gives them, which
-            is what Ovi was trained on; MMAudio's own models normalise, by ``latent_mean`` and ``latent_std`` in their
-            files.
         device: Where the networks run; null is the accelerator, or the CPU where there is none. What comes out lies
             where what went in does.
         offload: Leave the accelerator's memory after every call.
@@ -137,10 +137,10 @@ class MMAudioCodec:
 
     def __init__(
         self,
-        vae_weights: str | None,
-        vocoder_weights: str | None,
+        vae_weights: str,
+        vocoder_weights: str,
+        normalise: LatentStatistics | Literal["none"],
         rate: Literal["16k", "44k"] | MMAudioSizes = "16k",
-        normalise: LatentStatistics | None = None,
         device: str | None = None,
         offload: bool = False,
     ) -> None:
@@ -148,7 +148,8 @@ class MMAudioCodec:
         self.channels = self.sizes.channels
         self.hop = _FRAMES * self.sizes.mel_hop
         self.sample_rate_hz = self.sizes.sample_rate_hz
-        self.statistics = normalise or LatentStatistics(mean=[0.0] * self.channels, std=[1.0] * self.channels)
+        nothing = LatentStatistics(mean=[0.0] * self.channels, std=[1.0] * self.channels)
+        self.statistics = nothing if normalise == "none" else normalise
         self.statistics.check_channels(self.channels)
         self.vae_weights = vae_weights
         self.vocoder_weights = vocoder_weights
@@ -162,6 +163,7 @@ class MMAudioCodec:
         settings = {
             "mel": [sizes.sample_rate_hz, sizes.window, sizes.mel_hop, sizes.mel_bands, sizes.log_base],
             "widths": [sizes.channels, sizes.width, sizes.vocoder_width],
+            "vocoder": [sizes.upsampling, sizes.bounded],
             "statistics": [self.statistics.mean, self.statistics.std],
         }
         files = {"vae": sizes.vae.files(self.vae_weights), "vocoder": sizes.vocoder.files(self.vocoder_weights)}

@@ -15,6 +15,9 @@ from harmony_lit.pretrained import WeightSource, detect, load_pretrained, open_w
 
 Network = TypeVar("Network", bound=nn.Module)
 
+RANDOM = "random"
+"""In place of a path: fixed random weights. Not null, which is what a setting has that was forgotten."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -36,23 +39,24 @@ class Published:
         Raises:
             UserError: If there is nothing at the path, or nothing that can be read.
         """
-        if not Path(weights).exists():
+        path = Path(weights).expanduser()
+        if not path.exists():
             raise UserError(f"there are no weights at {weights}: {self.what} is {self.where}")
-        return open_weights(weights)
+        return open_weights(path)
 
-    def files(self, weights: str | None) -> list[Path]:
+    def files(self, weights: str) -> list[Path]:
         """The files that hold these weights; none for random ones."""
-        return [] if weights is None else self.open(weights).files
+        return [] if weights == RANDOM else self.open(weights).files
 
 
 def load_published(
-    published: Published, weights: str | None, build: Callable[[], Network], dtype: torch.dtype, device: torch.device
+    published: Published, weights: str, build: Callable[[], Network], dtype: torch.dtype, device: torch.device
 ) -> Network:
     """A network with published weights, or with fixed random ones, in evaluation and frozen.
 
     Args:
         published: What the weights are.
-        weights: Their path; null for random ones.
+        weights: Their path, or ``random``.
         build: Makes the network with values of no account.
         dtype: Type of its parameters.
         device: Where published weights are read to, one tensor after the other.
@@ -60,7 +64,7 @@ def load_published(
     Raises:
         UserError: If the weights are absent, damaged, of something else, or of another size.
     """
-    if weights is None:
+    if weights == RANDOM:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return _ready(build(), dtype)

@@ -61,8 +61,8 @@ class WanVideoCodec:
     """Wan2.2's video autoencoder (``VideoCodec``), whose weights load at first use; latents are posterior means.
 
     Args:
-        weights: ``Wan2.2_VAE.pth``, or the folder or file of diffusers' layout; null gives fixed random weights, which
-            serve tests of shapes, memory and speed.
+        weights: ``Wan2.2_VAE.pth``, or the folder or file of diffusers' layout; ``random`` gives fixed random weights,
+            which serve tests of shapes, memory and speed.
         precision: ``fp32`` as Wan's own code runs it; ``bf16`` takes about half the memory.
         device: Where the network runs; null is the accelerator, or the CPU where there is none. What comes out lies
             where what went in does.
@@ -82,7 +82,7 @@ class WanVideoCodec:
 
     def __init__(
         self,
-        weights: str | None,
+        weights: str,
         precision: Literal["fp32", "bf16"] = "fp32",
         device: str | None = None,
         offload: bool = False,

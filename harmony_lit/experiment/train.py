@@ -34,6 +34,7 @@ from harmony_lit.experiment.stage import CheckpointSettings, StartFrom, as_lists
 from harmony_lit.experiment.weights import export_adapters, export_weights, read_start
 from harmony_lit.perf.memory import tell, training_need
 from harmony_lit.pretrained.load import load_pieces, tensors_of
+from harmony_lit.pretrained.save import save_file
 from harmony_lit.training.precision import BFloat16Weights
 
 log = logging.getLogger(__name__)
@@ -64,16 +65,22 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     lightning.seed_everything(seed, workers=True, verbose=False)
     resume = newest_checkpoint(folder.path)
     module = build(stage["model"], f"stages.{name}.model")
+    if stage["trainer"]["max_steps"] == 0:
+        return _take_over(run, folder, module, StartFrom.of(stage["start_from"]))
     data = build(stage["data"], f"stages.{name}.data")
     trainer = build(_trainer_node(run, folder, name, stage, seed, resume), f"stages.{name}.trainer")
     if resume is not None:
         log.info("going on from %s", resume)
     if stage.get("start_from") and (resume is None or KEY in read_checkpoint(resume)):
         start = StartFrom.of(stage["start_from"])
-        fresh = set(load_pieces(module, read_start(start, run), start.may_be_missing))
+        pieces = read_start(start, run)
+        fresh = load_pieces(module, pieces, start.may_be_missing)
+        log.info("weights from %s", ", ".join(str(piece.source.path) for piece in pieces))
+        if fresh:
+            log.info("not in them, so begun afresh: %s", ", ".join(fresh))
         io = trainer.strategy.checkpoint_io
         assert isinstance(io, AtomicCheckpointIO)
-        io.elsewhere = Elsewhere(module, [name for name in tensors_of(module) if name not in fresh])
+        io.elsewhere = Elsewhere(module, set(tensors_of(module)) - set(fresh))
     module.configure_model()
     log.info("%s", _parameters(module))
     tell(training_need(run.experiment(), module, name))
@@ -90,6 +97,15 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
     export_weights(folder.checkpoint, folder.weights)
     export_adapters(folder.checkpoint, folder.adapter)
     folder.finish({"steps": steps, "seconds_since_resume": round(time.monotonic() - began, 2)})
+    return True
+
+
+def _take_over(run: RunFolder, folder: StageFolder, module: LightningModule, start: StartFrom) -> bool:
+    """A stage of no steps: what it starts from is what it leaves."""
+    load_pieces(module, read_start(start, run), start.may_be_missing)
+    state = module.state_dict()
+    save_file(folder.weights, state, state.__getitem__)
+    folder.finish({"steps": 0})
     return True
 
 

@@ -55,7 +55,7 @@ def _check_trainer(path: str, trainer: Tree) -> None:
     for key in NAMED_LISTS:
         _check_named(f"{path}.{key}", trainer.get(key))
     steps = trainer.get("max_steps")
-    if not isinstance(steps, int) or steps < 1:
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
         raise UserError(f"{path}.max_steps: a stage's length is given in optimiser steps; got {steps!r}")
     check_call(Trainer, as_lists(trainer), path)
 
@@ -69,6 +69,8 @@ def _check_named(path: str, named: Any) -> None:
 def _check_start(path: str, stage: Tree, earlier: list[str]) -> None:
     start = stage.get("start_from")
     if start is None:
+        if stage["trainer"]["max_steps"] == 0:
+            raise UserError(f"{path}: a stage of 0 steps takes weights over, so it needs start_from")
         return
     check_call(StartFrom, start, f"{path}.start_from")
     given = [key for key in ("stage", "path") if start.get(key) is not None]

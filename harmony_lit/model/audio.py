@@ -22,6 +22,7 @@ from harmony_lit.model.audio_blocks import AudioBlock, AudioBlockDims, AudioStat
 from harmony_lit.model.audio_positions import AudioPositions, LatentPositions
 from harmony_lit.model.audio_projection import AudioProjection, LinearProjection
 from harmony_lit.model.layers import mask_bias, sinusoidal_embedding
+from harmony_lit.model.text import Text, fill_caption
 from harmony_lit.model.transcript import TranscriptEncoder
 from harmony_lit.model.video import Head
 
@@ -132,8 +133,7 @@ class AudioTower(nn.Module):
             latents=end,
             rotation=self.positions.rotation(torch.cat(positions, dim=1), self.width // self.heads),
             bias=mask_bias(torch.cat(masks, dim=1))[:, None, None],
-            text=text,
-            text_bias=mask_bias(text_mask)[:, None, None],
+            text=Text(text, mask_bias(text_mask)[:, None, None]),
         )
         return torch.cat(tokens, dim=1), state
 
@@ -162,7 +162,8 @@ class AudioTower(nn.Module):
         """Embedded transcript and caption (B, K, D), their mask (B, K) and positions (B, K)."""
         caption, transcript = conditions.audio_caption, conditions.transcript
         if self.text_len is not None:
-            caption = _filled(caption, self.text_len)
+            x = fill_caption(caption, self.text_len)
+            caption = TextEmbeds(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
         nowhen = torch.zeros_like(caption.mask, dtype=torch.float32)
         if self.transcript is None:
             return self.text_embedding(caption.x), caption.mask, nowhen
@@ -181,8 +182,3 @@ class AudioTower(nn.Module):
         device, (batch, _, frames) = latents.x.device, latents.x.shape
         reference = torch.arange(r, device=device)[None] - reference_lengths[:, None]
         return [reference.float(), torch.arange(frames, device=device).expand(batch, -1).float()]
-
-
-def _filled(caption: TextEmbeds, length: int) -> TextEmbeds:
-    x = nn.functional.pad(caption.x * caption.mask[..., None], (0, 0, 0, length - caption.x.shape[1]))
-    return TextEmbeds(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from harmony_lit.model.layers import Attention, KeyValue, Within, attention, feed_forward, merge_heads, modulate
 from harmony_lit.model.rope import Rotation, rotate
+from harmony_lit.model.text import Text
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,7 @@ class AudioState:
     latents: int  # R + T
     rotation: Rotation  # of all tokens
     bias: Tensor  # (B, 1, 1, L)
-    text: Tensor  # (B, K, D), as it enters the first block
-    text_bias: Tensor  # (B, 1, 1, K)
+    text: Text  # (B, K, D), transcript and caption, for cross-attention
 
 
 class AudioBlock(nn.Module, ABC):
@@ -191,7 +191,7 @@ class CrossBlock(AudioBlock):
     def cross_attend(self, x: Tensor, state: AudioState, within: Within | None = None) -> Tensor:
         """Cross-attention to transcript and caption."""
         inside = None if within is None else _ForNoisy(within, state.reference)
-        return x + self.cross_attn(self.norm3(x), state.text, state.text_bias, inside)
+        return x + self.cross_attn(self.norm3(x), state.text, inside)
 
     def feed_forward(self, x: Tensor, state: AudioState) -> Tensor:
         """See the base."""
@@ -220,7 +220,7 @@ def _attend_to_itself(attn: Attention, y: Tensor, state: AudioState) -> Tensor:
     """Self-attention of all tokens y (B, L, D) with their rotations."""
     k, v = attn.project_kv(y)
     q, k = rotate(attn.project_q(y), state.rotation), rotate(k, state.rotation)
-    return attn.o(merge_heads(attention(q, k, v, state.bias)))
+    return attn.attend(q, k, v, state.bias)
 
 
 def _modulate_parts(x: Tensor, r: int, clean: tuple[Tensor, ...], noisy: tuple[Tensor, ...]) -> Tensor:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from harmony_lit.containers import AudioLatents, Conditions, Prediction, VideoLatents
 from harmony_lit.geometry import Geometry
 from harmony_lit.model.audio import AudioDims, AudioTower
 from harmony_lit.model.audio_blocks import AudioState
 from harmony_lit.model.interaction import FrameWiseInteraction, GlobalStyle, Interaction, InteractionDims, Timeline
+from harmony_lit.model.interaction.base import Direction, Plan
 from harmony_lit.model.offload import Device, Offload, device_of, tensors
-from harmony_lit.model.video import VideoDims, VideoTower
+from harmony_lit.model.video import VideoDims, VideoState, VideoTower
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class DualBranchDiT(nn.Module):
         audio: The audio tower; its dims are passed by the model.
         interaction: Cross-modal interaction at every layer; its dims are passed by the model.
         style: Global style alignment over the reference audio; None leaves it out (ablation).
+        checkpoint_blocks: Every how many layers one keeps only its input for backward and is computed again there: 0
+            none, 1 all, 2 every other. Less memory for up to a third more time; the numbers stay.
+        compile_blocks: Whether the self-attentions and feed-forwards of both towers are compiled, each once for all
+            layers. Cross-attention and interaction, which call each other, are not.
     """
 
     def __init__(
@@ -54,8 +62,13 @@ class DualBranchDiT(nn.Module):
         audio: Callable[[AudioDims], AudioTower] = AudioTower,
         interaction: Callable[[InteractionDims], Interaction] = FrameWiseInteraction,
         style: Callable[[InteractionDims], GlobalStyle] | None = GlobalStyle,
+        checkpoint_blocks: int = 0,
+        compile_blocks: bool = False,
     ) -> None:
         super().__init__()
+        if checkpoint_blocks < 0:
+            raise ValueError(f"network.checkpoint_blocks: take 0 for none or n for every n-th, not {checkpoint_blocks}")
+        self.checkpoint_blocks, self.compile_blocks = checkpoint_blocks, compile_blocks
         self.dims, self.depth = dims, depth
         self.video = video(VideoDims(dims.video_channels, dims.caption_dim, dims.geometry.patch, depth))
         self.audio = audio(AudioDims(dims.audio_channels, dims.caption_dim, dims.vocab_size, depth, dims.geometry))
@@ -96,10 +109,6 @@ class DualBranchDiT(nn.Module):
                 tensor.data = tensor.data.to(device)
         return self
 
-    def _visit(self, layer: int) -> None:
-        if self._offload is not None:
-            self._offload.enter(layer)
-
     def forward(
         self,
         video: VideoLatents | None,
@@ -128,30 +137,65 @@ class DualBranchDiT(nn.Module):
         timeline = Timeline(video.lengths, audio.lengths, frames, audio.x.shape[2], rows, columns)
         plan = self.interaction.plan(timeline)
         style_plan = None if self.style is None else self.style.plan(timeline)
-        r, end = audio_state.reference, audio_state.latents
-        for layer, (video_block, audio_block) in enumerate(zip(self.video.layers, self.audio.layers, strict=True)):
-            self._visit(layer)
-            x = video_block.self_attend(x, video_state)
-            tokens = audio_block.self_attend(tokens, audio_state)
-            in_video, in_audio = self.interaction.within(layer, x, tokens[:, r:end], plan)
-            x = video_block.cross_attend(x, video_state, in_video)
-            tokens = audio_block.cross_attend(tokens, audio_state, in_audio)
-            reference, noisy, text = tokens[:, :r], tokens[:, r:end], tokens[:, end:]
-            before = x
-            x, noisy = self.interaction(layer, x, noisy, plan)
-            if self.style is not None and style_plan is not None and layer < self.depth - 1:
-                reference = reference + self.style(layer, reference, before, style_plan)
-            tokens = torch.cat([reference, noisy, text], dim=1)
-            x = video_block.feed_forward(x, video_state)
-            tokens = audio_block.feed_forward(tokens, audio_state)
+        for layer in range(self.depth):
+            x, tokens = self._run(layer, self._joint_layer, x, tokens, video_state, audio_state, plan, style_plan)
         return Prediction(self.video.unembed(x, video_state), self.audio.unembed(tokens, audio_state))
 
     def _audio_alone(self, tokens: Tensor, state: AudioState) -> Tensor:
-        for layer, block in enumerate(self.audio.layers):
-            self._visit(layer)
-            tokens = block.cross_attend(block.self_attend(tokens, state), state)
-            tokens = block.feed_forward(tokens, state)
+        for layer in range(self.depth):
+            tokens = self._run(layer, self._audio_layer, tokens, state)
         return self.audio.unembed(tokens, state)
+
+    def _run(self, layer: int, work: Callable[..., Any], *args: Any) -> Any:
+        """``work(layer, *args)``, under activation checkpointing where this layer has it."""
+        if self._offload is not None:
+            self._offload.enter(layer)
+        if self.checkpoint_blocks and layer % self.checkpoint_blocks == 0 and torch.is_grad_enabled():
+            return checkpoint(work, layer, *args, use_reentrant=False, preserve_rng_state=False)
+        return work(layer, *args)
+
+    def _joint_layer(
+        self,
+        layer: int,
+        x: Tensor,
+        tokens: Tensor,
+        video_state: VideoState,
+        audio_state: AudioState,
+        plan: Plan,
+        style_plan: Direction | None,
+    ) -> tuple[Tensor, Tensor]:
+        """One layer of both towers with what passes between them: video and audio tokens to the same."""
+        video, audio = self.video.layers[layer], self.audio.layers[layer]
+        r, end = audio_state.reference, audio_state.latents
+        x = self._step(type(video).self_attend)(video, x, video_state)
+        tokens = self._step(type(audio).self_attend)(audio, tokens, audio_state)
+        in_video, in_audio = self.interaction.within(layer, x, tokens[:, r:end], plan)
+        x = video.cross_attend(x, video_state, in_video)
+        tokens = audio.cross_attend(tokens, audio_state, in_audio)
+        reference, noisy, text = tokens[:, :r], tokens[:, r:end], tokens[:, end:]
+        before = x
+        x, noisy = self.interaction(layer, x, noisy, plan)
+        if self.style is not None and style_plan is not None and layer < self.depth - 1:
+            reference = reference + self.style(layer, reference, before, style_plan)
+        tokens = torch.cat([reference, noisy, text], dim=1)
+        x = self._step(type(video).feed_forward)(video, x, video_state)
+        tokens = self._step(type(audio).feed_forward)(audio, tokens, audio_state)
+        return x, tokens
+
+    def _audio_layer(self, layer: int, tokens: Tensor, state: AudioState) -> Tensor:
+        block = self.audio.layers[layer]
+        tokens = block.cross_attend(self._step(type(block).self_attend)(block, tokens, state), state)
+        return self._step(type(block).feed_forward)(block, tokens, state)
+
+    def _step(self, step: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return _compiled(step) if self.compile_blocks else step
+
+
+@cache
+def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A step of a block class, compiled once: an attribute of the module would be copied with it, bound to the old."""
+    compiled: Callable[..., Tensor] = torch.compile(step)
+    return compiled
 
 
 def hold_first_frame(video: VideoLatents, t: Tensor, conditions: Conditions) -> tuple[VideoLatents, Tensor]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-PLAIN_ATTENTION_MAX_TOKENS = 768
+from harmony_lit.model.attention import AttentionBackend, attention
+from harmony_lit.model.lean import gelu_linear, rms_norm
+from harmony_lit.model.text import Text
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -36,20 +36,6 @@ def mask_bias(mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(E) + bias) v over (B, N, L, E); ``bias`` broadcasts to (B, N, Lq, Lk).
-
-    Short sequences on a CPU take the unfused product, whose backward is about three times faster there than the
-    fused kernel's; everything else takes PyTorch's scaled_dot_product_attention and its choice of backend.
-    """
-    if q.device.type == "cpu" and max(q.shape[2], k.shape[2]) <= PLAIN_ATTENTION_MAX_TOKENS:
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        if bias is not None:
-            scores = scores + bias.to(scores.dtype)
-        return scores.softmax(dim=-1).to(v.dtype) @ v
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
-
-
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, L, D) -> (B, N, L, E)."""
     return rearrange(x, "b l (n e) -> b n l e", n=heads)
@@ -58,30 +44,6 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 def merge_heads(x: Tensor) -> Tensor:
     """(B, N, L, E) -> (B, L, D)."""
     return rearrange(x, "b n l e -> b l (n e)")
-
-
-class _FusedRMSNorm(torch.autograd.Function):
-    """RMS norm for CPUs, where PyTorch's own is composed of many small kernels and its backward several times slower.
-
-    Sums are in fp32, products in x's own dtype: what autocast gives in bfloat16 stays so, without copies.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
-        weight = weight.to(x.dtype)
-        ctx.save_for_backward(x, weight, inverse)
-        return (x * inverse).mul_(weight)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None]:
-        x, weight, inverse = ctx.saved_tensors
-        grad, unit = grads[0], x * inverse
-        product = grad * unit
-        grad_weight = product.flatten(0, -2).sum(dim=0, dtype=torch.float32)
-        projection = product.mul_(weight).mean(dim=-1, keepdim=True)
-        return (grad * weight).sub_(unit.mul_(projection)).mul_(inverse), grad_weight, None
 
 
 class RMSNorm(nn.Module):
@@ -94,10 +56,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        if x.device.type == "cpu":
-            y: Tensor = _FusedRMSNorm.apply(x, self.weight, self.eps)
-            return y
-        return F.rms_norm(x.float(), (x.shape[-1],), self.weight, self.eps).to(x.dtype)
+        return rms_norm(x, self.weight, self.eps)
 
 
 class KeyValue(nn.Module):
@@ -122,10 +81,18 @@ Within = Callable[[Tensor], Tensor]
 
 
 class Attention(KeyValue):
-    """Adds queries, with their norm, and the output projection."""
+    """Adds queries, with their norm, the attention itself and the output projection."""
 
-    def __init__(self, dim: int, heads: int, source_dim: int | None = None, zero_init: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        source_dim: int | None = None,
+        zero_init: bool = False,
+        backend: AttentionBackend = "auto",
+    ) -> None:
         super().__init__(dim, heads, source_dim)
+        self.backend: AttentionBackend = backend
         self.q = nn.Linear(dim, dim)
         self.o = nn.Linear(dim, dim)
         self.norm_q = RMSNorm(dim)
@@ -137,13 +104,26 @@ class Attention(KeyValue):
         """(B, L, D) -> normalised queries (B, N, L, E)."""
         return split_heads(self.norm_q(self.q(x)), self.heads)
 
-    def forward(self, x: Tensor, context: Tensor, bias: Tensor | None = None, within: Within | None = None) -> Tensor:
-        """Attention of x (B, L, D) to ``context`` (B, Lk, Ds) without rotary positions; ``within`` adds before o."""
-        q, (k, v) = self.project_q(x), self.project_kv(context)
-        found = attention(q, k, v, bias)
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, within: Within | None = None) -> Tensor:
+        """Queries, keys and values (B, N, L, E) to the output (B, Lq, D); ``within`` adds before the projection."""
+        found = attention(q, k, v, bias, self.backend)
         return self.o(merge_heads(found if within is None else found + within(q)))
+
+    def forward(self, x: Tensor, text: Text, within: Within | None = None) -> Tensor:
+        """Cross-attention of x (B, L, D) to a caption, without rotary positions."""
+        return self.attend(self.project_q(x), *text.keys_values(self), text.bias, within)
+
+
+class _FeedForward(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        up, gelu, down = self
+        # A layer put in the place of ours (LoRA, a quantised one) does its own product.
+        if type(down) is not nn.Linear or torch.compiler.is_compiling():
+            y: Tensor = down(gelu(up(x)))
+            return y
+        return gelu_linear(up(x), down.weight, down.bias)
 
 
 def feed_forward(dim: int, hidden: int) -> nn.Sequential:
-    """Linear, tanh-GELU, Linear: keys ``0`` and ``2`` as in Wan."""
-    return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, dim))
+    """Linear, tanh-GELU, Linear: keys ``0`` and ``2`` as in Wan. The activation is not kept for backward."""
+    return _FeedForward(nn.Linear(dim, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, dim))

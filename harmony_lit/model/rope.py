@@ -1,7 +1,7 @@
 """Rotary position embedding at real-valued positions (one, or three axes for video).
 
-Shape legend: B batch, N heads, L tokens, E head width. A rotation is a complex tensor (B or 1, 1, L, E / 2) of unit
-numbers that turn neighbouring pairs of channels, as Wan does.
+Shape legend: B batch, N heads, L tokens, E head width. A rotation holds cosine and sine, (B or 1, 1, L, E / 2, 2), that
+turn neighbouring pairs of channels, as Wan does.
 """
 
 from __future__ import annotations
@@ -23,13 +23,22 @@ def angles(positions: Tensor, dim: int, theta: float = 10_000.0) -> Tensor:
 def rotation(*axes: Tensor) -> Rotation:
     """Joins the angles of one or more axes (each (B or 1, L, dim_i / 2)) into a rotation."""
     joined = torch.cat(axes, dim=-1)[:, None]
-    return torch.polar(torch.ones_like(joined), joined).to(torch.complex64)
+    return torch.stack([joined.cos(), joined.sin()], dim=-1).float()
 
 
 def rotate(x: Tensor, by: Rotation) -> Tensor:
-    """Turns x (B, N, L, E) by ``by``; the result has x's dtype."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * by).flatten(-2).to(x.dtype)
+    """Turns x (B, N, L, E) by ``by``; the result has x's dtype.
+
+    Eagerly a complex product, one kernel that keeps nothing of x for backward; the compiler, which has no complex
+    numbers, is given the real products to fuse.
+    """
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():
+        (real, imaginary), (cos, sin) = pairs.unbind(-1), by.unbind(-1)
+        turned = torch.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], dim=-1)
+    else:
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(by))
+    return turned.flatten(-2).to(x.dtype)
 
 
 def video_axes(head_dim: int) -> tuple[int, int, int]:

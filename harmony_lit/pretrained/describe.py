@@ -75,6 +75,7 @@ def coverage(module: nn.Module, comparison: Comparison) -> list[str]:
         for name, count in _grouped(((name, value.numel()) for name, value in own.items()), _coarse).items()
     ]
     for told, names in (
+        ("begin afresh", comparison.fresh),
         ("missing", comparison.missing),
         ("left over", comparison.unexpected),
         ("of another shape", comparison.misshapen),

@@ -31,7 +31,7 @@ HARMONY = Layout(
     restore=_same,
     stem="weights",
 )
-"""What a stage leaves: all that its model has, under its own names."""
+"""What we write ourselves: all that a module has, under its own names. Found out for whole models only."""
 
 LAYOUTS = (
     HARMONY,

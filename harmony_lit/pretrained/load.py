@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,6 @@ from harmony_lit.errors import UserError
 from harmony_lit.pretrained.layout import Layout
 from harmony_lit.pretrained.layouts import detect
 from harmony_lit.pretrained.source import WeightSource, some
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class Comparison:
 
 
 def compare(
-    module: nn.Module, pieces: Sequence[Piece], may_be_missing: Sequence[str] = (), within: str = ""
+    module: nn.Module, pieces: Sequence[Piece], may_be_missing: Sequence[str] = (), within: str | tuple[str, ...] = ""
 ) -> Comparison:
     """Holds pieces against a module, which may be on the meta device; nothing is read.
 
@@ -91,7 +88,7 @@ def compare(
         module: What they would be loaded into.
         pieces: Weights; where two have the same tensor, the later one counts.
         may_be_missing: Patterns such as ``network.interaction.*`` of names that the pieces may lack.
-        within: Only names of the module that begin with this are asked for.
+        within: Only names of the module that begin with this, or one of these, are asked for.
     """
     own = tensors_of(module)
     placed: dict[str, tuple[Piece, list[str]]] = {}
@@ -160,9 +157,6 @@ def load_pieces(
         names_of.setdefault(id(value), []).append(name)
     for name, (piece, published) in comparison.placed.items():
         _fill(module, names_of[id(own[name])], own[name], piece.read(name, published), device)
-    log.info("weights from %s: %d tensors", files, len(comparison.placed))
-    if comparison.fresh:
-        log.info("not in %s, so begun afresh: %s", files, ", ".join(comparison.fresh))
     return comparison.fresh
 
 

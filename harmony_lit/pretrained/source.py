@@ -1,7 +1,7 @@
 """Weight files, read one tensor at a time.
 
-Names, shapes and types are known as soon as a file is open; values come with ``read``. A safetensors file is mapped
-anew for every tensor, so that nothing of it stays. A pickled file is mapped once: its pages are the system's to drop.
+Names, shapes and types are known as soon as a file is open; values come with ``read``. Files are mapped, and mapped
+anew as reading goes on, since the pages that were read stay in memory as long as a mapping does.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from harmony_lit.pretrained.damage import what_is_wrong
 
 PICKLED = (".pth", ".pt", ".ckpt", ".bin")
 SUFFIXES = (".safetensors", *PICKLED)
+_REMAP_BYTES = 2**28  # of a pickled file, whose opening takes a tenth of a second
 WRAPPERS = ("state_dict", "model", "module", "generator")
 DTYPES = {
     "F64": torch.float64,
@@ -100,8 +101,34 @@ class SafetensorsFile(WeightSource):
         return tensor
 
 
+class PickledFile(WeightSource):
+    """One ``.pth`` file or the like.
+
+    Args:
+        path: The file. The oldest ones, of torch before 1.6, cannot be mapped and are held as a whole.
+        wrappers: Keys under which the tensors may lie.
+
+    Raises:
+        UserError: If it is damaged, cut short, something else, or holds more than tensors and plain values.
+    """
+
+    def __init__(self, path: Path, wrappers: Sequence[str]) -> None:
+        tensors = _read_pickled(path, wrappers)
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        super().__init__(path, shapes, {name: tensor.dtype for name, tensor in tensors.items()}, {})
+        self._wrappers, self._tensors = wrappers, tensors
+        self._left = _REMAP_BYTES if zipfile.is_zipfile(path) else float("inf")
+
+    def read(self, name: str) -> Tensor:
+        """See the base."""
+        if self._left < 0:
+            self._tensors, self._left = _read_pickled(self.path, self._wrappers), _REMAP_BYTES
+        self._left -= self.bytes_of(name)
+        return self._tensors[name]
+
+
 class Tensors(WeightSource):
-    """Tensors that are there already: of a mapped ``.pth`` file, or of a module.
+    """Tensors that are there already, such as those of a module or a checkpoint.
 
     Args:
         path: Where they come from.
@@ -181,7 +208,7 @@ def _open_file(path: Path, wrappers: Sequence[str]) -> WeightSource:
     if path.suffix == ".safetensors":
         return SafetensorsFile(path)
     if path.suffix in PICKLED:
-        return Tensors(path, _read_pickled(path, wrappers))
+        return PickledFile(path, wrappers)
     raise UserError(f"{path} is not a weights file: these end in {', '.join(SUFFIXES)} or .index.json")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harmony_lit.containers import AudioLatents, Conditions, Movable, VideoLatents
 from harmony_lit.guidance import Anchors, Denoiser, Guidance, GuidanceState, SyncCFG
+from harmony_lit.model.text import captions_kept
 from harmony_lit.sampling.solver import FlowEuler, Solver
 
 
@@ -79,6 +80,7 @@ class Sampler:
         return sum(self.guidance.calls_at(sigma, video_given, audio_given) for sigma in sigmas)
 
     @torch.no_grad()
+    @captions_kept()
     def sample(
         self, denoise: Denoiser, request: SampleRequest, on_step: Callable[[int], None] | None = None
     ) -> tuple[VideoLatents, AudioLatents]:

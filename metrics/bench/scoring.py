@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -99,8 +100,9 @@ class Scorer:
         # Not forked: a child of a process whose OpenMP threads have run may hang.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, _prepare, (dict(metrics),)) as pool:
-            for _ in range(workers):
-                pool.submit(_ready)
+            with _one_thread_each():
+                for _ in range(workers):
+                    pool.submit(_ready)
             yield cls(metrics, pool)
 
     def score(self, jobs: Sequence[tuple[BenchCase, Path, bool]]) -> Iterator[Scored]:
@@ -112,6 +114,25 @@ class Scorer:
             yield score_clip(case, read_scored_clip(path), self.metrics, trace)
 
 
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside get one thread in every numerical library; pools of theirs would only wait for another.
+
+    The libraries read this when they are loaded, which is before a worker runs any code of ours.
+    """
+    before = {name: os.environ.get(name) for name in _THREAD_SETTINGS}
+    os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _WORKER_METRICS: dict[str, ClipMetric] = {}
 
 

@@ -18,6 +18,7 @@ def make_model(
     width: int = 24,
     heads: int = 2,
     geometry: Geometry | None = None,
+    video_parts: dict | None = None,
     audio_parts: dict | None = None,
     **parts,
 ):
@@ -26,7 +27,7 @@ def make_model(
         ModelDims(CHANNELS, AUDIO_CHANNELS, CAPTION_DIM, VOCABULARY, geometry or Geometry()),
         depth=depth,
         interaction_heads=heads,
-        video=partial(VideoTower, width=width, heads=heads, ffn_width=2 * width, freq_dim=16),
+        video=partial(VideoTower, width=width, heads=heads, ffn_width=2 * width, freq_dim=16, **(video_parts or {})),
         audio=partial(
             AudioTower,
             width=width,

@@ -117,7 +117,7 @@ def ovi_model(size: Size, audio_parts: dict | None = None, **parts) -> DualBranc
         ModelDims(VIDEO_CHANNELS, AUDIO_CHANNELS, size.caption, vocab_size=20, geometry=Geometry(fps=24.0)),
         depth=size.depth,
         interaction_heads=size.heads,
-        video=partial(VideoTower, **common),
+        video=partial(VideoTower, **common, text_len=size.text_len),
         audio=partial(AudioTower, **common | ovis_audio | (audio_parts or {})),
         **{"interaction": OviFusion, "style": None} | parts,
     )

@@ -17,10 +17,15 @@ State = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def state() -> State:
+def shapes() -> State:
+    """Our video tower's tensors without values."""
+    return dict(build_on_meta(compose("quickstart")).network.video.state_dict())
+
+
+@pytest.fixture
+def state(shapes: State) -> State:
     """Our video tower's tensors, random."""
-    with_values = build_on_meta(compose("quickstart")).network.video.state_dict()
-    return {name: torch.randn(value.shape).bfloat16() for name, value in with_values.items()}
+    return {name: torch.randn(value.shape).bfloat16() for name, value in shapes.items()}
 
 
 @pytest.fixture
@@ -81,6 +86,29 @@ def test_verify_ends_with_2_and_the_difference(wan: Path, capsys: pytest.Capture
     line = told(capsys)
     assert "12 of another shape" in line
     assert "network.video.blocks.0.ffn.0.weight (384, 128) instead of (512, 128)" in line
+
+
+def test_verify_asks_what_the_stage_will_ask(
+    wan: Path, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    safetensors.torch.save_file({name: value for name, value in state.items() if not name.startswith("head.")}, wan)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "extends: quickstart.yaml\n"
+        "stages:\n  joint:\n    start_from:\n"
+        f"      pretrained:\n      - {{path: {wan}, part: network.video.blocks}}\n"
+        '      may_be_missing: ["network.video.blocks.0.*"]\n'
+    )
+    assert main(["weights", "verify", str(wan), "--experiment", str(mine)]) == 2
+    assert "no head.modulation" in told(capsys)
+    del state["blocks.0.norm3.bias"]
+    safetensors.torch.save_file(state, wan)
+    assert main(["weights", "verify", str(wan), "--experiment", str(mine)]) == 0
+    said = capsys.readouterr().out
+    assert "fill network.video.blocks\n" in said
+    assert "1 begin afresh, as the stage allows: network.video.blocks.0.norm3.bias" in said
+    assert main(["weights", "verify", str(wan), "--experiment", str(mine), "--stage", "audio"]) == 2
+    assert "1 missing (network.video.blocks.0.norm3.bias)" in told(capsys)
 
 
 def test_convert_writes_shards_that_hold_the_same_bits_and_go_back(

@@ -24,8 +24,8 @@ SMALL = {
 }
 
 
-def make_codec(rate: str = "16k", vae: str | None = None, vocoder: str | None = None, **settings) -> MMAudioCodec:
-    return MMAudioCodec(vae, vocoder, rate=SMALL[rate], **settings)
+def make_codec(rate: str = "16k", vae: str = "random", vocoder: str = "random", **settings) -> MMAudioCodec:
+    return MMAudioCodec(vae, vocoder, **{"normalise": "none", "rate": SMALL[rate], **settings})
 
 
 def make_sound(samples: int, batch: int = 1) -> torch.Tensor:
@@ -61,7 +61,7 @@ def random_vocoder(rate: str):
     """Diffusers' class, with the bias that the vocoder for 16 kHz has and this class has not; tanh is left to do."""
     torch.manual_seed(3)
     sizes = SMALL[rate]
-    vocoder = MMAudioCodec(None, None, rate=dataclasses.replace(sizes, bounded=False)).new_vocoder().eval()
+    vocoder = MMAudioCodec("random", "random", "none", dataclasses.replace(sizes, bounded=False)).new_vocoder().eval()
     for name, value in vocoder.named_parameters():
         if name.endswith(("alpha", "beta")):
             value.data.normal_(0, 0.3)
@@ -98,7 +98,7 @@ def test_rates(rate, hop, latents_per_s):
 @pytest.mark.parametrize(("rate", "vae_mib", "vocoder_mib"), [("16k", 655, 429), ("44k", 1165, 466)], ids=RATES)
 def test_full_size_networks_are_as_large_as_the_published_files(rate, vae_mib, vocoder_mib):
     with torch.device("meta"):
-        network = MMAudioCodec(None, None, rate=rate).new_network()
+        network = MMAudioCodec("random", "random", "none", rate=rate).new_network()
     for name, size in (("vae", vae_mib), ("vocoder", vocoder_mib)):
         own = sum(value.numel() * 4 for value in network[name].state_dict().values()) / 2**20
         assert own == pytest.approx(size, abs=1.5)
@@ -230,7 +230,7 @@ def centre(values: torch.Tensor) -> float:
 @pytest.mark.parametrize("sample", [2000, 8000, 8200, 13_000])
 def test_an_impulse_comes_back_within_20_ms(sample):
     statistics = LatentStatistics(mean=[-3.0] * 160, std=[0.7] * 160)
-    codec = MMAudioCodec(None, None, rate=dataclasses.replace(SMALL["16k"], channels=160), normalise=statistics)
+    codec = MMAudioCodec("random", "random", statistics, dataclasses.replace(SMALL["16k"], channels=160))
     codec.__dict__.update(_vae=Lossless(80), _vocoder=Buzz(256))
     sound = torch.zeros(1, 30 * 512 + 77)
     sound[0, sample] = 1
@@ -312,12 +312,14 @@ def test_every_layout_fills_a_part_of_the_codec(layout):
 
 def test_yaml_makes_the_codec():
     node = {"class_path": "harmony_lit.codecs.mmaudio.MMAudioCodec"}
-    weights = {"vae_weights": "v1-44.pth", "vocoder_weights": None}
+    weights = {"vae_weights": "v1-44.pth", "vocoder_weights": "random"}
     statistics = {"mean": [0.0] * 40, "std": [2.0] * 40}
     codec = build({**node, "init_args": {**weights, "rate": "44k", "normalise": statistics}}, "system.audio_codec")
     assert (codec.hop, codec.statistics.std[0]) == (1024, 2.0)
     with pytest.raises(ValueError, match="rate"):
-        build({**node, "init_args": {**weights, "rate": "48k"}}, "system.audio_codec")
+        build({**node, "init_args": {**weights, "rate": "48k", "normalise": "none"}}, "system.audio_codec")
+    with pytest.raises(ValueError, match="normalise"):  # nobody shall normalise, or not, without knowing
+        build({**node, "init_args": {**weights, "rate": "44k"}}, "system.audio_codec")
 
 
 def test_fingerprint_tells_rates_statistics_and_weights_apart(tmp_path):

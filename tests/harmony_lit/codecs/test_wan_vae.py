@@ -19,7 +19,7 @@ from harmony_lit.pretrained.wan_vae import restore
 STATISTICS = LatentStatistics(mean=[0.1, -0.2, 0.3, 0.0], std=[0.5, 1.0, 2.0, 1.5])
 
 
-def make_codec(weights: str | None = None, **settings) -> WanVideoCodec:
+def make_codec(weights: str = "random", **settings) -> WanVideoCodec:
     small = {"channels": 4, "width": 8, "decoder_width": 8, "statistics": STATISTICS}
     return WanVideoCodec(weights, **{**small, **settings})
 
@@ -71,7 +71,7 @@ def test_published_layouts_give_the_numbers_of_diffusers(layout, network, reques
 def test_published_statistics_are_those_of_diffusers():
     # What the network's own config gives of them is what a pipeline of diffusers would use.
     with torch.device("meta"):
-        config = WanVideoCodec(None).new_network().config
+        config = WanVideoCodec("random").new_network().config
     assert (config.latents_mean, config.latents_std) == (WAN22_STATISTICS.mean, WAN22_STATISTICS.std)
     assert len(config.latents_mean) == config.z_dim == 48
 
@@ -181,11 +181,21 @@ def test_tiles_are_decoded_each_by_itself():
     assert not torch.equal(before, after)
 
 
+def test_tiles_are_encoded_each_by_itself():
+    tiled, video = make_codec(tile=64), make_video(1, height=128, width=128)
+    other = video.clone()
+    other[..., -1, -1] = 5
+    before, after = tiled.encode(video), tiled.encode(other)
+    assert torch.equal(before[..., :3, :3], after[..., :3, :3])
+    assert not torch.equal(before, after)
+
+
 def test_a_picture_no_larger_than_a_tile_is_not_cut():
-    video = make_video(5, height=48, width=64)
+    codec, video = make_codec(tile=64), make_video(5, height=48, width=64)
+    codec.encode(make_video(1, height=64, width=80))  # which is cut
     latents = make_codec().encode(video)
-    assert torch.equal(make_codec(tile=64).encode(video), latents)
-    assert torch.equal(make_codec(tile=64).decode(latents), make_codec().decode(latents))
+    assert torch.equal(codec.encode(video), latents)
+    assert torch.equal(codec.decode(latents), make_codec().decode(latents))
 
 
 class LiveBytes(TorchDispatchMode):
@@ -276,6 +286,8 @@ def test_yaml_makes_the_codec():
         "init_args": {"weights": "Wan2.2_VAE.pth", "tile": 256},
     }
     assert build(node, "system.video_codec").statistics == WAN22_STATISTICS
+    with pytest.raises(ValueError, match="weights"):  # forgotten weights are not random ones
+        build({**node, "init_args": {}}, "system.video_codec")
 
 
 def test_absent_weights_are_named_with_their_publisher():

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from harmony_lit.experiment.compose import Experiment, compose
 from harmony_lit.experiment.run import StageError, fit
@@ -72,3 +74,11 @@ def test_killed_anywhere_it_ends_with_the_same_weights(
     (tmp_path / "kill").unlink()
     fit(experiment(tmp_path / "run"), context=CONTEXT)
     assert ends(tmp_path / "run") == uninterrupted
+
+
+def test_a_stage_of_no_steps_leaves_the_weights_that_it_starts_from(tmp_path: Path) -> None:
+    stages = {"one": {}, "two": {"start_from": {"stage": "one", "weights": "ema"}, "trainer": {"max_steps": 0}}}
+    fit(experiment(tmp_path / "run", stages=stages), context=CONTEXT)
+    one, two = (load_file(tmp_path / "run" / "stages" / stage / "weights.safetensors") for stage in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)

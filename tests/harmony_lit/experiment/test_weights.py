@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from harmony_lit.errors import UserError
+from harmony_lit.experiment.compose import Experiment
+from harmony_lit.experiment.run import fit
 from harmony_lit.experiment.run_folder import RunFolder
 from harmony_lit.experiment.stage import StartFrom
 from harmony_lit.experiment.weights import export_weights, own_piece, published_piece, read_start
@@ -88,3 +90,10 @@ def test_published_weights_lie_over_those_of_the_stage_before(tmp_path: Path, vi
 def test_a_part_that_the_file_does_not_hold_is_refused(video: Path, part: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         published_piece(open_weights(video), part)
+
+
+def test_weights_of_a_later_stage_are_opened_before_the_first_one_trains(tmp_path: Path) -> None:
+    stages = {"audio": {}, "joint": {"start_from": {"pretrained": [{"path": str(tmp_path / "gone.safetensors")}]}}}
+    with pytest.raises(UserError, match=r"^stages.joint.start_from.pretrained: there are no weights at .*gone"):
+        fit(Experiment({"run_dir": str(tmp_path / "run"), "stages": stages}))
+    assert list(tmp_path.iterdir()) == []

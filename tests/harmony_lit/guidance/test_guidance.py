@@ -89,6 +89,8 @@ def test_outside_the_interval_the_plain_prediction_is_followed(state):
     assert torch.equal(guidance(denoiser, state).video, NoGuidance()(Denoiser(), state).video)
     assert denoiser.calls == guidance.calls_at(0.7) == 1
     assert guidance.calls_at(0.9) == 3
+    # Both ends belong to it: sampling begins at sigma 1.
+    assert guidance.calls_at(0.8) == guidance.calls_at(1.0) == 3
 
 
 def test_an_interval_that_is_none_is_refused():

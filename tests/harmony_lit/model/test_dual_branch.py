@@ -127,3 +127,47 @@ def test_only_the_reference_carries_style_from_far_frames_into_the_sound():
     after = run(model, replace(batch, video=batch.video.with_x(x))).audio
     changed = (after - before).abs().amax(dim=(0, 1)) > 1e-6
     assert changed[40:].any() and not changed[:30].any()
+
+
+def loss_and_gradients(model, batch):
+    model.zero_grad()
+    t = torch.tensor([0.3, 0.9])
+    out = model(batch.video, batch.audio, t, t, batch.conditions)
+    loss = out.video.square().mean() + out.audio.square().mean()
+    loss.backward()
+    return loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("parts", [{}, {"interaction": OviFusion, "audio_parts": OVIS_AUDIO}])
+@pytest.mark.parametrize("every", [1, 2])
+def test_checkpointed_layers_give_the_same_bits_and_are_computed_again(every, parts):
+    model, batch = make_model(depth=3, **parts), make_batch()
+    loss, expected = loss_and_gradients(model, batch)
+    calls = []
+    for block in model.video.layers:
+        block.ffn.register_forward_hook(lambda *_: calls.append(1))
+    model.checkpoint_blocks = every
+    again, got = loss_and_gradients(model, batch)
+    assert torch.equal(loss, again) and got.keys() == expected.keys()
+    assert all(torch.equal(got[name], expected[name]) for name in got)
+    assert len(calls) == 3 + (3 if every == 1 else 2)
+    audio_only = replace(batch, video=None)
+    assert torch.isfinite(run(model, audio_only).audio).all()
+
+
+def test_compiled_layers_give_the_same_and_are_compiled_once_for_all(monkeypatch):
+    compiled = []
+
+    def compile_eagerly(step):
+        compiled.append(step)
+        return torch._dynamo.optimize("eager")(step)
+
+    monkeypatch.setattr(torch, "compile", compile_eagerly)
+    model, batch = make_model(), make_batch()
+    loss, expected = loss_and_gradients(model, batch)
+    model.compile_blocks = True
+    again, got = loss_and_gradients(model, batch)
+    torch.testing.assert_close(again, loss)
+    assert len(compiled) == 4 and got.keys() == expected.keys()
+    for name in got:
+        torch.testing.assert_close(got[name], expected[name], atol=1e-5, rtol=1e-3)

@@ -13,9 +13,9 @@ import torch
 from harmony_lit.containers import AudioLatents, Batch, Conditions, TextEmbeds, TokenIds, VideoLatents
 from harmony_lit.geometry import Geometry
 from harmony_lit.model import CrossBlock, MMDiTBlock, TranscriptEncoder, VideoTimePositions
-from harmony_lit.model.audio import _filled
 from harmony_lit.model.audio_blocks import AudioBlockDims, AudioState
 from harmony_lit.model.interaction import FrameWiseInteraction, GlobalStyle, OviFusion
+from harmony_lit.model.text import Text
 from harmony_lit.pretrained import Piece, load_pieces
 from harmony_lit.pretrained.ovi import OVI, rename
 from harmony_lit.pretrained.source import Tensors
@@ -202,8 +202,6 @@ def make_batch(transcript: int = 0, reference: int = 0) -> Batch:
 
 def run(model, batch, t=(0.7, 0.3)):
     times = torch.tensor(t)
-    caption = _filled(batch.conditions.video_caption, SMALL.text_len)
-    batch = replace(batch, conditions=replace(batch.conditions, video_caption=caption))
     with torch.no_grad():
         return model(batch.video, batch.audio, times, times, batch.conditions)
 
@@ -259,12 +257,8 @@ def test_a_fresh_interaction_leaves_both_towers_as_they_are_alone():
     times = torch.tensor([[0.0, 0.7, 0.7], [0.3, 0.3, 0.3]])
     held = batch.video.x.clone()
     held[0, :, 0] = batch.conditions.reference_image[0]
-    caption = _filled(batch.conditions.video_caption, SMALL.text_len)
     with torch.no_grad():
-        x, state = model.video.embed(batch.video.with_x(held), times, caption)
-        for block in model.video.layers:
-            x = block.feed_forward(block.cross_attend(block.self_attend(x, state), state), state)
-        video = model.video.unembed(x, state)
+        video = model.video(batch.video.with_x(held), times, batch.conditions.video_caption)
     assert torch.equal(together.audio, alone.audio)
     assert torch.equal(together.video, video)
 
@@ -300,7 +294,7 @@ def test_what_is_fused_reaches_the_noisy_latents_and_not_the_reference():
     block = CrossBlock(AudioBlockDims(width=24, ffn_width=48, heads=2, last=False))
     x, seen = torch.randn(1, 7, 24), []
     part = torch.zeros(1, 1, 6, 24)
-    state = AudioState(part, part, part[:, :, 0], 3, 7, None, None, torch.randn(1, 4, 24), torch.zeros(1, 1, 1, 4))
+    state = AudioState(part, part, part[:, :, 0], 3, 7, None, None, Text(torch.randn(1, 4, 24), None))
 
     def within(q):
         seen.append(q.shape)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import safetensors.torch
 import torch
+import yaml
+from jsonargparse import ArgumentParser
 
 from harmony_lit.errors import UserError
+from harmony_lit.experiment.merge import merge
+from harmony_lit.geometry import Geometry
+from harmony_lit.model import DualBranchDiT, ModelDims
 from harmony_lit.pretrained import detect, load_pretrained, open_weights
 from harmony_lit.pretrained.ovi import OVI, rename, restore
 from tests.harmony_lit.ovi_layout import SMALL, Size, ovi_model, published_shapes, published_weights
@@ -71,3 +81,31 @@ def test_a_checkpoint_that_lacks_a_tensor_or_has_a_foreign_one_is_refused(tmp_pa
     weights["w2"] = weights.pop("audio_model.patch_embedding.2.w2.weight")
     with pytest.raises(UserError, match=r"1 missing \(audio.patch_embedding.2.w2.weight\); 1 unexpected \(w2\)"):
         load_pretrained(ovi_model(SMALL), saved(tmp_path, weights), OVI)
+
+
+def built(network):
+    """What an experiment's ``network`` builds, on the meta device."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--network", type=Callable[[ModelDims], DualBranchDiT])
+    made = parser.instantiate(parser.parse_object({"network": network})).network
+    with torch.device("meta"):
+        model = made(ModelDims(48, 20, 4096, vocab_size=60, geometry=Geometry(fps=24.0)))
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def test_the_settings_told_in_the_docs_build_ovi_and_harmony_on_its_towers():
+    page = (Path(__file__).parents[3] / "docs" / "ovi.md").read_text()
+    baseline, audio_and_between, stages = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    ovi = {rename(name): shape for name, shape in published_shapes(Size()).items()}
+    assert built(baseline["network"]) == ovi
+    harmony = built(merge(baseline["network"], {"init_args": audio_and_between}))
+    start = stages["stages"]["joint"]["start_from"]
+    assert all("ovi" in given["path"] for given in start["pretrained"])
+    given = {
+        name: s
+        for name, s in ovi.items()
+        if f"network.{name}".startswith(tuple(p["part"] for p in start["pretrained"]))
+    }
+    assert given.items() <= harmony.items()
+    for name in harmony.keys() - given.keys():
+        assert any(fnmatch.fnmatchcase(f"network.{name}", pattern) for pattern in start["may_be_missing"]), name

@@ -148,3 +148,12 @@ def test_a_pickle_cannot_run_code(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "w.pth")
     with pytest.raises(UserError, match="no tensors by name"):
         open_weights(tmp_path / "w.pth")
+
+
+def test_a_long_pickled_file_is_mapped_anew_as_reading_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harmony_lit.pretrained.source._REMAP_BYTES", 20)
+    source = open_weights(pickled(tmp_path / "w.pth"))
+    first = source.read("a.weight")
+    for name, value in TENSORS.items():
+        assert torch.equal(source.read(name), value)
+    assert source.read("a.weight").data_ptr() != first.data_ptr()

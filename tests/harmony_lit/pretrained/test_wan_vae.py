@@ -55,7 +55,7 @@ def published_names() -> list[str]:
 def diffusers_names() -> list[str]:
     """The keys of ``AutoencoderKLWan`` at full size, in the published order: attention lies between two layers."""
     with torch.device("meta"):
-        names = list(WanVideoCodec(None).new_network().state_dict())
+        names = list(WanVideoCodec("random").new_network().state_dict())
 
     def place(item: tuple[int, str]) -> tuple[float, int]:
         index, name = item
@@ -99,7 +99,7 @@ def test_unknown_names_stay_so_that_they_are_told():
 
 def test_layouts_are_told_apart_and_the_published_size_is_known():
     with torch.device("meta"):
-        ours = {name: value.shape for name, value in WanVideoCodec(None).new_network().state_dict().items()}
+        ours = {name: value.shape for name, value in WanVideoCodec("random").new_network().state_dict().items()}
     published = {restore(name): shape for name, shape in ours.items()}
     assert WAN_VAE_DIFFUSERS.matches(ours) and not WAN_VAE_DIFFUSERS.matches(published)
     assert WAN_VAE_ORIGINAL.matches(published) and not WAN_VAE_ORIGINAL.matches(ours)
