@@ -1,4 +1,4 @@
-"""``harmony perf``: speed and memory against the reference libraries."""
+"""``harmony perf``: speed and memory, foretold and measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from harmony_lit.cli.arguments import Commands, add_command
 
 def register(commands: Commands) -> None:
     """Adds the subcommand and its own subcommands."""
-    parser = commands.add_parser("perf", help="measure speed and memory against the reference libraries")
+    parser = commands.add_parser(
+        "perf", help="speed and memory: what will be needed, and against the reference libraries"
+    )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     _register_tower(kinds)
     perf_memory.register(kinds)

@@ -165,6 +165,9 @@ def without_removed(value: Any, named: bool = True) -> Any:
     given = [inner for inner in value.values() if inner is not None]
     if named and given and all(isinstance(inner, dict) and "class_path" in inner for inner in given):
         value = {key: inner for key, inner in value.items() if inner is not None}
+    # A mapping whose every part has been taken out shows its kind by its key alone.
+    emptied = [key for key in NAMED_LISTS if isinstance(value.get(key), dict) and not any(value[key].values())]
+    value = {**value, **{key: {} for key in emptied}}
     return {key: without_removed(inner, named=key != "init_args") for key, inner in value.items()}
 
 

@@ -80,7 +80,7 @@ def _train(run: RunFolder, folder: StageFolder, name: str, stage: Tree, seed: in
             log.info("not in them, so begun afresh: %s", ", ".join(fresh))
         io = trainer.strategy.checkpoint_io
         assert isinstance(io, AtomicCheckpointIO)
-        io.elsewhere = Elsewhere(module, [name for name in tensors_of(module) if name not in set(fresh)])
+        io.elsewhere = Elsewhere(module, set(tensors_of(module)) - set(fresh))
     module.configure_model()
     log.info("%s", _parameters(module))
     tell(training_need(run.experiment(), module, name))

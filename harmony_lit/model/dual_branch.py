@@ -109,10 +109,6 @@ class DualBranchDiT(nn.Module):
                 tensor.data = tensor.data.to(device)
         return self
 
-    def _visit(self, layer: int) -> None:
-        if self._offload is not None:
-            self._offload.enter(layer)
-
     def forward(
         self,
         video: VideoLatents | None,
@@ -152,7 +148,8 @@ class DualBranchDiT(nn.Module):
 
     def _run(self, layer: int, work: Callable[..., Any], *args: Any) -> Any:
         """``work(layer, *args)``, under activation checkpointing where this layer has it."""
-        self._visit(layer)
+        if self._offload is not None:
+            self._offload.enter(layer)
         if self.checkpoint_blocks and layer % self.checkpoint_blocks == 0 and torch.is_grad_enabled():
             return checkpoint(work, layer, *args, use_reentrant=False, preserve_rng_state=False)
         return work(layer, *args)

@@ -74,6 +74,8 @@ def test_null_takes_a_callback_or_a_stage_out(folder: Path) -> None:
     config = compose(folder / "child.yaml", ["stages.audio=null"])
     assert list(config.stages) == ["joint"]
     assert list(config.stages["joint"]["trainer"]["callbacks"]) == ["ema"]
+    config = compose(folder / "child.yaml", ["stages.joint.trainer.callbacks.ema=null"])
+    assert config.stages["joint"]["trainer"]["callbacks"] == {}
 
 
 @pytest.mark.parametrize(
