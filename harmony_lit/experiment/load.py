@@ -70,7 +70,8 @@ class LoadedRun:
 
     def digest(self) -> str:
         """Hex digest of the weights file."""
-        return hashlib.sha256(self.weights_path.read_bytes()).hexdigest()
+        with self.weights_path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def build_system(experiment: Experiment) -> System:

@@ -15,33 +15,7 @@ from torch import Tensor, nn
 
 from harmony_lit.containers import TextEmbeds, VideoLatents
 from harmony_lit.model.video import VideoDims, VideoTower
-
-_RENAMED = (
-    ("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
-    ("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
-    ("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
-    ("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
-    ("condition_embedder.time_proj", "time_projection.1"),
-    (".attn1.", ".self_attn."),
-    (".attn2.", ".cross_attn."),
-    (".to_q.", ".q."),
-    (".to_k.", ".k."),
-    (".to_v.", ".v."),
-    (".to_out.0.", ".o."),
-    (".ffn.net.0.proj.", ".ffn.0."),
-    (".ffn.net.2.", ".ffn.2."),
-    (".norm2.", ".norm3."),
-    ("proj_out.", "head.head."),
-)
-
-
-def our_name(name: str) -> str:
-    """Name of a parameter of ``diffusers.WanTransformer3DModel`` in our tower, which has Wan's own."""
-    if name == "scale_shift_table":
-        return "head.modulation"
-    for theirs, ours in _RENAMED:
-        name = name.replace(theirs, ours)
-    return name.replace(".scale_shift_table", ".modulation")
+from harmony_lit.pretrained.wan import from_diffusers
 
 
 @dataclass(frozen=True)
@@ -119,7 +93,7 @@ def make_theirs(shape: Shape, device: torch.device, dtype: torch.dtype) -> nn.Mo
         ffn_dim=shape.ffn_width,
         num_layers=shape.layers,
     )
-    return _drawn(model, device, dtype, our_name)
+    return _drawn(model, device, dtype, from_diffusers)
 
 
 def run_ours(tower: VideoTower, inputs: Inputs) -> Tensor:

@@ -23,11 +23,11 @@ from harmony_lit.perf.diffusers_wan import (
     make_inputs,
     make_ours,
     make_theirs,
-    our_name,
     run_ours,
     run_theirs,
 )
 from harmony_lit.perf.parts import time_by_part
+from harmony_lit.pretrained.wan import from_diffusers
 
 Model = Any
 
@@ -99,7 +99,7 @@ class Worker:
 
     def dump(self, path: str) -> dict[str, str]:
         """Writes output and gradients of the last step to ``path``."""
-        found = gradients(self.model, self.inputs, str if self.task.ours else our_name)
+        found = gradients(self.model, self.inputs, str if self.task.ours else from_diffusers)
         torch.save({"output": self.output.cpu(), **{name: g.cpu() for name, g in found.items()}}, path)
         return {"path": path}
 

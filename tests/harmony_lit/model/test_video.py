@@ -15,10 +15,10 @@ from harmony_lit.perf.diffusers_wan import (
     make_inputs,
     make_ours,
     make_theirs,
-    our_name,
     run_ours,
     run_theirs,
 )
+from harmony_lit.pretrained.wan import from_diffusers
 
 SMALL = Shape(
     width=48, layers=2, head_dim=24, ffn_width=80, freq_dim=32, channels=6, caption_dim=20, batch=2, frames=3, rows=3,
@@ -46,7 +46,7 @@ def test_forward_and_all_gradients_are_diffusers(shape):
     assert relative(ours, theirs) < 1e-4
     ours.backward(inputs.grad)
     theirs.backward(same.grad)
-    got, expected = gradients(tower, inputs, str), gradients(model, same, our_name)
+    got, expected = gradients(tower, inputs, str), gradients(model, same, from_diffusers)
     assert got.keys() == expected.keys() and len(got) == len(list(tower.parameters())) + 1
     worst = max(got, key=lambda name: relative(got[name], expected[name]))
     assert relative(got[worst], expected[worst]) < 1e-4, worst
