@@ -13,7 +13,7 @@ from harmony_lit.cli.guard import guarded
 
 EPILOG = """\
 from nothing to a report:
-  harmony data world runs/quickstart/clips --clips 1200
+  harmony data world runs/quickstart/clips --clips 1000
   harmony data encode runs/quickstart/clips runs/quickstart/latents --experiment quickstart
   harmony fit quickstart
   harmony sample runs/quickstart --prompt "a wooden ball bounces" -o ball.mp4
