@@ -26,7 +26,7 @@ def _register_world(kinds: Commands) -> None:
         Generate clips of the synthetic world as webdataset shards: things that strike things, faces that speak, and
         both at once, each annotated with what happens when. The same seed gives the same bytes.
 
-          harmony data world runs/quickstart/clips --clips 1200
+          harmony data world runs/quickstart/clips --clips 1000
         """,
         run_world,
     )
