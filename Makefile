@@ -16,6 +16,7 @@ help: ## Show this list
 
 setup: $(STAMP) ## Create .venv with everything (seconds; repeated only when pyproject.toml or constraints.txt change)
 
+# librosa compiles parts of itself on first import and keeps them: once here, not by several processes at a time.
 # pip brings torch, because it knows the machine's own index for CPU or CUDA builds; uv brings the rest, much faster.
 $(STAMP): pyproject.toml constraints.txt
 	@start=$$(date +%s); set -e; \
@@ -23,6 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile uv $(TORCH); \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[world,text,lora,dev]" \
 	|| $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[world,text,lora,dev]"; \
+	$(BIN)/python -c "import librosa.util"; \
 	echo $$(( $$(date +%s) - start )) > $(VENV)/setup_seconds; \
 	echo "setup took $$(cat $(VENV)/setup_seconds) s"; touch $(STAMP)
 

@@ -14,6 +14,7 @@ from metrics.av_align import (
     av_align,
     flow_magnitude,
     onset_strength,
+    onsets,
     peak_iou,
     visual_peaks_s,
 )
@@ -93,3 +94,10 @@ def test_peaks_and_score_match_the_reference_implementation(name):
     assert visual == pytest.approx(truth["video_peaks"], abs=1 / fps + 1e-3)
     assert audible == pytest.approx(truth["audio_peaks"], abs=1 / fps + 1e-3)
     assert peak_iou(audible, visual, fps) == pytest.approx(truth["av_align"], abs=0.05)
+
+
+def test_onsets_are_those_that_librosa_finds():
+    strength = (np.random.default_rng(3).random(60) ** 4).astype(np.float32)
+    # librosa 0.11: onset_detect(onset_envelope=strength, sr=22050)
+    assert onsets(strength) == [2, 8, 14, 21, 24, 27, 33, 37, 40, 43, 45, 48, 52, 54]
+    assert onsets(np.zeros(9, dtype=np.float32)) == []
