@@ -13,7 +13,7 @@ from harmony_lit.errors import UserError, nearest
 FILES = ("reference_audio", "image", "audio", "video")
 # A bench's table of cases is a cases file too: its names, and what sampling has no use for.
 _ALIASES = {"video_caption": "prompt", "audio_caption": "audio_prompt", "reference_image": "image"}
-_IGNORED = ("category", "truth", "attributes")
+_IGNORED = ("category", "language", "image_prompt", "voice_prompt", "truth", "attributes")
 
 
 @dataclass(frozen=True)

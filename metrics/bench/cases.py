@@ -13,6 +13,8 @@ from harmony_lit.errors import UserError, nearest
 
 CATEGORIES = ("ambient", "speech", "complex")
 """The three subsets of Harmony-Bench."""
+UNCATEGORISED = "any"
+"""Category of clips that no table describes: every metric that needs no prompt is tried on them."""
 
 _FILES = ("reference_image", "reference_audio", "truth")
 
@@ -23,13 +25,17 @@ class BenchCase:
 
     Attributes:
         key: Unique name; also the name of every file made for the case.
-        category: ``ambient``, ``speech`` or ``complex`` (the three subsets of Harmony-Bench).
+        category: ``ambient``, ``speech`` or ``complex`` (the three subsets of Harmony-Bench); ``any`` for clips that
+            no table describes.
         video_caption: What shall be seen.
         audio_caption: What shall be heard besides speech.
         transcript: What shall be said; empty if nothing is.
+        language: Of the transcript: ``en`` or ``zh``.
         seed: Seeds the noise, so that variants of a case differ in their guidance alone.
         reference_image: Picture file of the first frame, if the case gives one.
         reference_audio: Sound file of the voice or timbre, if the case gives one.
+        image_prompt: Describes the first frame, for those who make reference images themselves.
+        voice_prompt: Describes the voice or timbre, for those who make reference sounds themselves.
         truth: A true clip of the case (mp4, its lossless sound beside it as ``.flac``), if there is one.
         attributes: What a metric may ask for (world: material, shape, voice ...).
     """
@@ -39,9 +45,12 @@ class BenchCase:
     video_caption: str = ""
     audio_caption: str = ""
     transcript: str = ""
+    language: str = "en"
     seed: int = 0
     reference_image: str | None = None
     reference_audio: str | None = None
+    image_prompt: str = ""
+    voice_prompt: str = ""
     truth: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
