@@ -113,7 +113,7 @@ def locate_model(name: str) -> Path:
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"]))
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{name} is not in the hub's cache and could not be fetched ({reason})") from None
 
