@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from data.manifest import ClipManifest
@@ -19,12 +20,12 @@ from harmony_lit.errors import UserError
 from harmony_lit.guidance import Denoiser
 from harmony_lit.sampling import Sampler, generate
 from harmony_lit.system import System
-from metrics.base import ClipMetric
+from metrics.base import BenchMetric, ClipMetric
 from metrics.bench.cases import BenchCase
 from metrics.bench.from_shards import cases_from_shards
-from metrics.bench.scoring import measures_of
+from metrics.bench.scoring import measures_of, what_can_run
 from metrics.bench.studio import Studio
-from metrics.summary_media import add_clip
+from metrics.summary_media import add_clip, draw_offset_curve
 
 
 @runtime_checkable
@@ -40,8 +41,9 @@ class BenchCallback(Callback):
     """Samples some held-out cases at validation and logs what the metrics say of them.
 
     Scalars are ``bench/MEASURE``, means over all ranks' cases; ``perf/bench_s`` is what it cost. The first clips go to
-    TensorBoard as ``bench/KEY/video``, ``.../spectrogram`` and ``.../audio``. It samples after the moving average was
-    put in place, leaves the random state of training as it was, and draws the same noise every time.
+    TensorBoard as ``bench/KEY/video``, ``.../spectrogram``, ``.../audio`` and, if a metric tries offsets,
+    ``.../offset``. A metric that lacks weights or a package is told once and left out. It samples after the moving
+    average was put in place, leaves the random state of training as it was, and draws the same noise every time.
 
     Args:
         clips: Folder of clip shards that the cases come from.
@@ -57,7 +59,7 @@ class BenchCallback(Callback):
     def __init__(
         self,
         clips: str,
-        metrics: dict[str, ClipMetric],
+        metrics: dict[str, BenchMetric],
         split: str = "val",
         per_category: int = 2,
         every_n_validations: int = 1,
@@ -71,6 +73,7 @@ class BenchCallback(Callback):
         self.clips, self.metrics, self.split, self.per_category = clips, metrics, split, per_category
         self.every_n_validations, self.media = every_n_validations, media
         self.steps, self.batch_size = steps, batch_size
+        self.ready: dict[str, BenchMetric] = {}
         self.cases: list[BenchCase] = []
         self._validations = 0
 
@@ -86,6 +89,9 @@ class BenchCallback(Callback):
         """Lays the cases out on disk, on one rank, and reads them on all."""
         if not isinstance(pl_module, CanSample):
             raise UserError(f"callbacks.bench: {type(pl_module).__name__} has no system, network and sampler")
+        self.ready, needs = what_can_run(self.metrics)
+        for measure, missing in needs.items():
+            rank_zero_warn(f"callbacks.bench: {measure} is not measured: it needs {missing}")
         folder = Path(trainer.default_root_dir) / "bench_cases"
         if trainer.is_global_zero:
             cases_from_shards(self.clips, folder, self.per_category, self.split)
@@ -112,7 +118,7 @@ class BenchCallback(Callback):
 
     def _sample_and_score(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
         mine = self.cases[trainer.global_rank :: trainer.world_size]
-        metrics = {name: metric.to(pl_module.device) for name, metric in self.metrics.items()}
+        metrics = {name: metric.to(pl_module.device) for name, metric in self.ready.items()}
         for metric in metrics.values():
             metric.reset()
         studio = self._studio(trainer, pl_module)
@@ -122,7 +128,7 @@ class BenchCallback(Callback):
             for metric in metrics.values():
                 metric.update(clip, mine[index])
             if trainer.is_global_zero and index < self.media:
-                self._log_clip(trainer, mine[index], clip)
+                self._log_clip(trainer, mine[index], clip, metrics.values())
         means: dict[str, float] = {}
         for metric in metrics.values():
             values: Mapping[str, torch.Tensor] = metric.compute()
@@ -151,7 +157,13 @@ class BenchCallback(Callback):
             device=str(pl_module.device),
         )
 
-    def _log_clip(self, trainer: Trainer, case: BenchCase, clip: Clip) -> None:
+    def _log_clip(self, trainer: Trainer, case: BenchCase, clip: Clip, metrics: Iterable[BenchMetric]) -> None:
+        curves = (metric.offset_curve(clip, case) for metric in metrics if isinstance(metric, ClipMetric))
+        curve = next((found for found in curves if found), None)
+        tag, step = f"bench/{case.category}_{case.key}", trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                add_clip(logger.experiment, f"bench/{case.category}_{case.key}", clip, trainer.global_step)
+                add_clip(logger.experiment, tag, clip, step)
+                if curve is not None:
+                    picture = draw_offset_curve(curve)
+                    logger.experiment.add_image(f"{tag}/offset", picture, step, dataformats="HWC")

@@ -13,6 +13,8 @@ import io
 import matplotlib as mpl
 import numpy as np
 from librosa.feature import melspectrogram
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -20,6 +22,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from harmony_lit.containers import Clip
+from metrics.base import OffsetCurve
 
 _WIDTH, _SPECTRUM_HEIGHT = 160, 48
 _FLOOR_DB = -70.0
@@ -69,3 +72,20 @@ def draw_spectrogram(audio: Tensor, sample_rate_hz: int, width: int, height: int
     shade = ((level_db - _FLOOR_DB) / (20 - _FLOOR_DB)).clip(0, 1)[::-1]
     coloured = (mpl.colormaps["magma"](shade)[..., :3] * 255).astype(np.uint8)
     return np.asarray(Image.fromarray(coloured).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def draw_offset_curve(curve: OffsetCurve) -> Pixels:
+    """Distance of sound and picture at every offset as a picture (H, W, 3), the least of them marked."""
+    figure = Figure(figsize=(4.0, 2.2), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(curve.offsets_frames, curve.distances, color="#4a55c8", marker=".", linewidth=1.2)
+    least = min(curve.distances)
+    offset = curve.offsets_frames[curve.distances.index(least)]
+    axes.axvline(0, color="#9a9fae", linewidth=0.8)
+    axes.scatter([offset], [least], color="#d9504a", zorder=3)
+    axes.set(xlabel="offset in frames (right: sound leads)", ylabel="distance", title=f"least at {offset:+d} frames")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

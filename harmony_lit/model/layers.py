@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from harmony_lit.model.attention import AttentionBackend, attention
-from harmony_lit.model.lean import gelu_linear, rms_norm
+from harmony_lit.model.lean import rms_norm
 from harmony_lit.model.text import Text
 
 
@@ -114,16 +114,6 @@ class Attention(KeyValue):
         return self.attend(self.project_q(x), *text.keys_values(self), text.bias, within)
 
 
-class _FeedForward(nn.Sequential):
-    def forward(self, x: Tensor) -> Tensor:
-        up, gelu, down = self
-        # A layer put in the place of ours (LoRA, a quantised one) does its own product.
-        if type(down) is not nn.Linear or torch.compiler.is_compiling():
-            y: Tensor = down(gelu(up(x)))
-            return y
-        return gelu_linear(up(x), down.weight, down.bias)
-
-
 def feed_forward(dim: int, hidden: int) -> nn.Sequential:
-    """Linear, tanh-GELU, Linear: keys ``0`` and ``2`` as in Wan. The activation is not kept for backward."""
-    return _FeedForward(nn.Linear(dim, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, dim))
+    """Linear, tanh-GELU, Linear: keys ``0`` and ``2`` as in Wan."""
+    return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, dim))

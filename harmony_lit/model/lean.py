@@ -1,10 +1,10 @@
 """Steps of a transformer block that keep less for backward than PyTorch's own, with the same numbers.
 
-What is cheap to compute again is not kept: a normalised input, an activation. Each is an autograd function of plain
+What is cheap to compute again is not kept: a normalised input. Each is an autograd function of plain
 PyTorch operators, so that it runs on every device, composes with activation checkpointing and saved-tensor hooks, and
 the compiler, which decides for itself what to keep, is given the plain operators instead.
 
-Shape legend: B batch, T frames, S tokens of a frame, D width, H hidden width.
+Shape legend: B batch, T frames, S tokens of a frame, D width.
 """
 
 from __future__ import annotations
@@ -73,33 +73,6 @@ def _normalise(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         return torch.native_layer_norm(x, [x.shape[-1]], None, None, eps)
 
 
-class _GeluLinear(torch.autograd.Function):
-    """Keeps the input of the activation; activates again in backward."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(hidden, weight)
-        return F.linear(F.gelu(hidden, approximate="tanh"), weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (hidden, weight), grad = ctx.saved_tensors, grads[0]
-        rows = grad.flatten(0, -2).to(hidden.dtype)
-        grad_hidden = grad_weight = grad_bias = None
-        # One buffer of the hidden width serves for the activation and then for its gradient.
-        buffer = torch.empty(hidden.shape, dtype=hidden.dtype, device=hidden.device)
-        if ctx.needs_input_grad[1]:
-            torch.ops.aten.gelu.out(hidden, approximate="tanh", out=buffer)
-            grad_weight = rows.mT @ buffer.flatten(0, -2)
-        if ctx.needs_input_grad[2]:
-            grad_bias = rows.sum(dim=0)
-        if ctx.needs_input_grad[0]:
-            torch.mm(rows, weight.to(hidden.dtype), out=buffer.view(-1, buffer.shape[-1]))
-            torch.ops.aten.gelu_backward.grad_input(buffer, hidden, approximate="tanh", grad_input=buffer)
-            grad_hidden = buffer
-        return grad_hidden, grad_weight, grad_bias
-
-
 def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, eps: float = 1e-6) -> Tensor:
     """AdaLN: x (..., D), normalised over D, times ``1 + scale`` plus ``shift``, both broadcast to x's shape."""
     if torch.compiler.is_compiling():
@@ -115,9 +88,3 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         return y
     with torch.autocast(x.device.type, enabled=False):
         return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps)
-
-
-def gelu_linear(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Linear map of the tanh-GELU of ``hidden`` (..., H): weight (D, H), bias (D,) -> (..., D)."""
-    y: Tensor = _GeluLinear.apply(hidden, weight, bias)
-    return y

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harmony_lit.containers import Clip
 from harmony_lit.errors import UserError
 from harmony_lit.experiment.phases import phase
-from metrics.base import ClipMetric, Trace
+from metrics.base import BenchMetric
 from metrics.bench.cases import BenchCase, balanced, read_cases
 from metrics.bench.clips import ClipFolder
 from metrics.bench.from_shards import cases_from_shards
+from metrics.bench.measuring import ClipSet, Findings, measure_sets
 from metrics.bench.progress import Advance, progress_bar
-from metrics.bench.results import BenchResults, VariantResult
-from metrics.bench.scoring import Scored, Scorer, measures_of
+from metrics.bench.scoring import measures_of
 from metrics.bench.studio import Studio
 from metrics.bench.variants import Variant
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a bench found.
-
-    Attributes:
-        results: The scores.
-        traces: Variant to case key to what was seen and heard.
-        notes: Variant to means of what was measured while its clips were made (``psnr_db`` ...).
-    """
-
-    results: BenchResults
-    traces: Mapping[str, Mapping[str, Trace]]
-    notes: Mapping[str, Mapping[str, float]]
 
 
 class Bench:
@@ -55,7 +39,7 @@ class Bench:
 
     def __init__(
         self,
-        metrics: dict[str, ClipMetric],
+        metrics: dict[str, BenchMetric],
         variants: dict[str, Variant],
         clips: str | None = None,
         cases: str | None = None,
@@ -94,38 +78,13 @@ class Bench:
         with phase(run, "bench sample"):
             cases = self.read_cases(bench / "cases")
             folders = {name: make_missing(name, self.variants[name], studio, bench, cases) for name in self.variants}
-        with phase(run, "bench score"):
-            scored = self._score(cases, folders)
-        variants, traces, notes = {}, {}, {}
+        sets = {}
         for name, folder in folders.items():
-            variant, found = self.variants[name], scored[name]
-            variants[name] = VariantResult(
-                name=name,
-                about=variant.about,
-                role=variant.role,
-                clips={key: f"bench/{name}/{key}.mp4" for key in found},
-                scores={key: dict(one.values) for key, one in found.items()},
-                settings=variant.facts(studio),
-            )
-            traces[name] = {key: one.trace for key, one in found.items() if one.trace is not None}
-            notes[name] = folder.mean_notes()
-        return Findings(BenchResults(self.measures, tuple(cases), variants, dict(info)), traces, notes)
-
-    def _score(self, cases: Sequence[BenchCase], folders: Mapping[str, ClipFolder]) -> dict[str, dict[str, Scored]]:
-        traced = {name for name, variant in self.variants.items() if variant.role != "control"}
-        jobs = [
-            (name, case, folder.video(case))
-            for name, folder in folders.items()
-            for case in cases
-            if not folder.missing([case])
-        ]
-        scored: dict[str, dict[str, Scored]] = {name: {} for name in folders}
-        with Scorer.start(self.metrics, self.workers) as scorer, progress_bar("scoring", len(jobs)) as advance:
-            results = scorer.score([(case, path, name in traced) for name, case, path in jobs])
-            for (name, case, _), result in zip(jobs, results, strict=True):
-                scored[name][case.key] = result
-                advance(1)
-        return scored
+            variant, made = self.variants[name], [case for case in cases if not folder.missing([case])]
+            files = {case.key: folder.video(case) for case in made}
+            sets[name] = ClipSet(variant.about, variant.role, files, variant.facts(studio), folder.mean_notes())
+        with phase(run, "bench score"):
+            return measure_sets(self.metrics, cases, sets, bench, info, self.workers)
 
 
 def make_missing(name: str, variant: Variant, studio: Studio, bench: Path, cases: Sequence[BenchCase]) -> ClipFolder:

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
 from harmony_lit.errors import UserError
 from harmony_lit.experiment.atomic import write_json
 from harmony_lit.experiment.load import build, load_run
 from harmony_lit.experiment.phases import phase, wall_seconds
-from metrics.bench.bench import Bench, Findings
+from metrics.bench.bench import Bench
+from metrics.bench.measuring import Findings
 from metrics.bench.report import write_report
-from metrics.bench.report.page import measure_title, title
 from metrics.bench.results import BenchResults
 from metrics.bench.scoring import read_scored_clip
 from metrics.bench.studio import Studio, autocast
+from metrics.bench.tables import print_results
 from metrics.summary_media import add_clip
 
 _LOGGED_PER_SUBSET = 1
@@ -92,7 +91,7 @@ def measure_run(
         found.results.save(run / "bench" / "results.json")
         log_results(run, found.results)
         facts = _facts(found.results, studio, parameters, wall_seconds(run))
-        write_report(run / "report.html", found.results, found.traces, facts, settings)
+        write_report(run / "report.html", found, run / "bench", facts, settings)
     summary = {
         "wall_s": wall_seconds(run),
         "parameters": parameters,
@@ -129,24 +128,8 @@ def log_results(run: Path, results: BenchResults) -> None:
             for case in [c for c in results.cases if c.category == subset][:_LOGGED_PER_SUBSET]:
                 for name, variant in results.variants.items():
                     if case.key in variant.clips:
-                        clip = read_scored_clip(run / variant.clips[case.key])
+                        clip = read_scored_clip(run / "bench" / variant.clips[case.key])
                         add_clip(writer, f"bench/{subset}_{case.key}/{name}", clip, 0)
-
-
-def print_results(results: BenchResults) -> None:
-    """Prints the table of means; the better of the models is bold."""
-    table = Table(title=f"{results.info.get('name', 'bench')}: {len(results.cases)} held-out cases")
-    table.add_column("")
-    for measure in results.measures:
-        table.add_column(f"{measure_title(measure)} {measure.arrow}", justify="right")
-    for name, variant in results.variants.items():
-        cells = []
-        for measure in results.measures:
-            value = results.mean(name, measure.key)
-            text = "-" if math.isnan(value) else f"{value:.{measure.digits}f}"
-            cells.append(f"[bold]{text}[/]" if results.best(measure) == name else text)
-        table.add_row(title(name), *cells, style="" if variant.role == "model" else "dim")
-    Console().print(table)
 
 
 def _start(run: Path) -> dict[str, Any]:

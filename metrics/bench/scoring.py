@@ -1,4 +1,4 @@
-"""Clips in, scores out: here or in worker processes, each clip decoded once for all the metrics."""
+"""One clip in, scores out: here or in worker processes, each clip decoded once for all the metrics."""
 
 from __future__ import annotations
 
@@ -13,43 +13,32 @@ from typing import Any
 
 import cv2
 import torch
-from jsonargparse import ArgumentParser
 
 from data.media import read_audio, read_clip
 from harmony_lit.containers import Clip
 from harmony_lit.errors import UserError
-from metrics.base import ClipMetric, Measure, Trace
+from metrics.base import BenchMetric, ClipMetric, Measure, OffsetCurve, Score, SetMetric, Trace
 from metrics.bench.cases import BenchCase
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One clip's numbers by measure key, and what was seen and heard in it."""
+    """What was measured of one clip.
 
-    values: Mapping[str, float]
-    trace: Trace | None
-
-
-def build_metrics(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, ClipMetric]:
-    """Instantiates metrics named as ``{name: {"class_path": ..., "init_args": {...}}}``.
-
-    Raises:
-        UserError: If a class or an argument of one does not exist; the message names the path in the YAML.
+    Attributes:
+        scores: By measure key.
+        features: What each metric of sets keeps of the clip, by the metric's name.
+        trace: What was seen and heard, if that was asked for.
+        curve: The distance of sound and picture at every offset, likewise.
     """
-    parser = ArgumentParser(exit_on_error=False)
-    metrics = {}
-    for name, spec in specs.items():
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_argument("--metric", type=ClipMetric)
-        try:
-            metrics[name] = parser.instantiate_classes(parser.parse_object({"metric": dict(spec)})).metric
-        except Exception as error:
-            raise UserError(f"bench.metrics.{name}: {error}") from error
-    measures_of(metrics)
-    return metrics
+
+    scores: Mapping[str, Score]
+    features: Mapping[str, Any]
+    trace: Trace | None = None
+    curve: OffsetCurve | None = None
 
 
-def measures_of(metrics: Mapping[str, ClipMetric]) -> tuple[Measure, ...]:
+def measures_of(metrics: Mapping[str, BenchMetric]) -> tuple[Measure, ...]:
     """All measures, in order.
 
     Raises:
@@ -62,13 +51,34 @@ def measures_of(metrics: Mapping[str, ClipMetric]) -> tuple[Measure, ...]:
     return tuple(measures)
 
 
-def score_clip(case: BenchCase, clip: Clip, metrics: Mapping[str, ClipMetric], trace: bool = False) -> Scored:
+def what_can_run(metrics: Mapping[str, BenchMetric]) -> tuple[dict[str, BenchMetric], dict[str, str]]:
+    """The metrics that can run, and what the measures of the others need."""
+    ready, needs = {}, {}
+    for name, metric in metrics.items():
+        missing = metric.missing()
+        if missing is None:
+            ready[name] = metric
+        else:
+            needs.update({measure.key: missing for measure in metric.measures})
+    return ready, needs
+
+
+def score_clip(case: BenchCase, clip: Clip, metrics: Mapping[str, BenchMetric], trace: bool = False) -> Scored:
     """All metrics on one clip; with ``trace``, the curves of the first metric that has any."""
-    values: dict[str, float] = {}
-    for metric in metrics.values():
-        values.update(metric.measure(clip, case))
-    traces = (metric.trace(clip, case) for metric in metrics.values()) if trace else ()
-    return Scored(values, next((t for t in traces if t is not None), None))
+    of_clips = {name: metric for name, metric in metrics.items() if isinstance(metric, ClipMetric)}
+    of_sets = {name: metric for name, metric in metrics.items() if isinstance(metric, SetMetric)}
+    scores: dict[str, Score] = {}
+    for metric in of_clips.values():
+        scores.update({key: Score.of(value) for key, value in metric.measure(clip, case).items()})
+    found = {name: metric.features(clip, case) for name, metric in of_sets.items()}
+    features = {name: kept for name, kept in found.items() if kept is not None}
+    if not trace:
+        return Scored(scores, features)
+    traces = (metric.trace(clip, case) for metric in of_clips.values())
+    curves = (metric.offset_curve(clip, case) for metric in of_clips.values())
+    return Scored(
+        scores, features, next((t for t in traces if t is not None), None), next((c for c in curves if c), None)
+    )
 
 
 def read_scored_clip(path: Path) -> Clip:
@@ -86,13 +96,13 @@ def read_scored_clip(path: Path) -> Clip:
 class Scorer:
     """Scores files of clips, in ``workers`` processes that load the metrics once, or here if there are none."""
 
-    def __init__(self, metrics: Mapping[str, ClipMetric], pool: ProcessPoolExecutor | None = None) -> None:
+    def __init__(self, metrics: Mapping[str, BenchMetric], pool: ProcessPoolExecutor | None = None) -> None:
         self.metrics = metrics
         self.pool = pool
 
     @classmethod
     @contextmanager
-    def start(cls, metrics: Mapping[str, ClipMetric], workers: int = 2) -> Iterator[Scorer]:
+    def start(cls, metrics: Mapping[str, BenchMetric], workers: int = 2) -> Iterator[Scorer]:
         """A scorer with its processes, which begin to load at once and end with the block."""
         if workers == 0:
             yield cls(metrics)
@@ -133,10 +143,10 @@ def _one_thread_each() -> Iterator[None]:
 
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-_WORKER_METRICS: dict[str, ClipMetric] = {}
+_WORKER_METRICS: dict[str, BenchMetric] = {}
 
 
-def _prepare(metrics: dict[str, ClipMetric]) -> None:
+def _prepare(metrics: dict[str, BenchMetric]) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _WORKER_METRICS.update(metrics)

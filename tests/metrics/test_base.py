@@ -7,19 +7,25 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from harmony_lit.containers import Clip
-from metrics.base import ClipMetric, Measure
+from metrics.base import ClipMetric, Measure, Score
 from metrics.bench.cases import BenchCase
 
 CASE = BenchCase("k", "ambient")
 
 
 class Loudness(ClipMetric):
-    measures = (Measure("loudness", "higher", "Mean square."), Measure("peak", "lower", "Highest sample."))
+    measures = (
+        Measure("loudness", "higher", "Mean square."),
+        Measure("peak", "lower", "Highest sample."),
+        Measure("weighted", "higher", "First sample, weighted by the second."),
+    )
 
     def measure(self, clip, case):
         if not clip.audio.any():
-            return {}
-        return {"loudness": float(clip.audio.square().mean()), "peak": float(clip.audio.max()), "other": 1.0}
+            return {"weighted": Score.none("silent")}
+        first, second = clip.audio[:2].tolist()
+        values = {"loudness": float(clip.audio.square().mean()), "peak": float(clip.audio.max()), "other": 1.0}
+        return {**values, "weighted": Score(first, second)}
 
 
 def clips(count=7):
@@ -34,8 +40,18 @@ def test_means_leave_out_clips_that_a_measure_does_not_apply_to():
         metric.update(clip, CASE)
     heard = [float(c.audio.square().mean()) for c in clips() if c.audio.any()]
     assert float(metric.compute()["loudness"]) == pytest.approx(sum(heard) / 6)
+    pairs = [c.audio[:2].tolist() for c in clips() if c.audio.any()]
+    weighted = sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs)
+    assert float(metric.compute()["weighted"]) == pytest.approx(weighted)
+    assert {name: int(count) for name, count in metric.excluded().items()} == {"loudness": 0, "peak": 0, "weighted": 1}
     metric.reset()
     assert math.isnan(metric.compute()["peak"])
+
+
+def test_not_a_number_is_an_exclusion_not_a_zero():
+    score = Score.of(math.nan)
+    assert score.excluded
+    assert score.weight == 0
 
 
 def _rank(rank, store, results):

@@ -60,7 +60,10 @@ for (const tab of all("[data-tab]")) {
 }
 for (const head of all(".sortable thead th")) {
   head.addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") === "descending" || (head.hasAttribute("data-text") && !head.hasAttribute("aria-sort"));
+    // Worst first: the lowest of what should be high, the highest of what should be low.
+    const fresh = !head.hasAttribute("aria-sort");
+    const up = fresh ? head.hasAttribute("data-text") || head.dataset.better === "higher" : head.getAttribute("aria-sort") === "descending";
+    const far = head.dataset.better === "zero" ? Math.abs : Number;
     for (const other of all("th[aria-sort]", head.parentElement)) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const body = head.closest("table").tBodies[0];
@@ -69,7 +72,7 @@ for (const head of all(".sortable thead th")) {
     body.append(...[...body.rows].sort((a, b) => {
       const [x, y] = [value(a), value(b)];
       if (x === "" || y === "") return (x === "") - (y === "");
-      return (up ? 1 : -1) * (text ? x.localeCompare(y) : x - y);
+      return (up ? 1 : -1) * (text ? x.localeCompare(y) : far(x) - far(y));
     }));
   });
 }
@@ -78,7 +81,8 @@ for (const head of all(".sortable thead th")) {
 const FEW = 4;
 const cards = document.querySelector(".cards");
 const seen = {};
-for (const card of all(".card")) {
+for (const [place, card] of all(".card").entries()) {
+  card.dataset.place = place;
   seen[card.dataset.category] = (seen[card.dataset.category] ?? 0) + 1;
   if (seen[card.dataset.category] > FEW) card.classList.add("extra");
 }
@@ -89,12 +93,24 @@ if (document.querySelector(".card.extra")) {
   more.hidden = false;
   more.firstElementChild.addEventListener("click", showAll);
 }
+const order = document.querySelector(".order");
+order.addEventListener("click", () => {
+  const worst = order.getAttribute("aria-pressed") !== "true";
+  order.setAttribute("aria-pressed", worst);
+  const listed = [...all(".card")].sort((a, b) => (worst ? b.dataset.bad - a.dataset.bad : a.dataset.place - b.dataset.place));
+  const counts = {};
+  for (const card of listed) {
+    counts[card.dataset.category] = (counts[card.dataset.category] ?? 0) + 1;
+    card.classList.toggle("extra", counts[card.dataset.category] > FEW);
+  }
+  cards.append(...listed);
+});
 for (const row of all("a[href^='#case-']")) row.addEventListener("click", () => { showAll(); filter(""); });
 function filter(category) {
   for (const other of all("[data-filter]")) other.setAttribute("aria-selected", other.dataset.filter === category);
   for (const card of all(".card")) card.classList.toggle("out", category !== "" && card.dataset.category !== category);
 }
 const filters = document.querySelector(".filters");
-filters.hidden = Object.keys(seen).length < 2;
+filters.hidden = all(".card").length < 2;
 for (const button of all("[data-filter]")) button.addEventListener("click", () => filter(button.dataset.filter));
 if (location.hash.startsWith("#case-")) { showAll(); document.querySelector(location.hash)?.scrollIntoView(); }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from metrics.base import Trace
+from metrics.base import OffsetCurve, Trace
 
 TOLERANCE_S = 0.08
 """Events closer than this count as one in the picture (the tolerance of ``event_f1``)."""
@@ -79,6 +79,29 @@ def curves_svg(curves: Mapping[str, Sequence[tuple[float, float]]], label: str) 
         path = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in _thinned(curve))
         parts.append(f'<polyline class="line c{index % 8}" points="{path}"><title>{escape(name)}</title></polyline>')
     return "".join(parts) + "</svg>"
+
+
+def offset_svg(curve: OffsetCurve) -> str:
+    """Distance of sound and picture at each offset, with a dot at the lowest and a line where they coincide."""
+    height, pad = 44.0, 5.0
+    first, last = curve.offsets_frames[0], curve.offsets_frames[-1]
+    low, high = min(curve.distances), max(curve.distances)
+
+    def place(offset: int, distance: float) -> tuple[float, float]:
+        x = pad + (_WIDTH - 2 * pad) * (offset - first) / max(last - first, 1)
+        return x, height - pad - (height - 2 * pad) * (distance - low) / max(high - low, 1e-9)
+
+    points = [place(o, d) for o, d in zip(curve.offsets_frames, curve.distances, strict=True)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    found = curve.offsets_frames[curve.distances.index(low)]
+    zero = place(0, low)[0]
+    x, y = place(found, low)
+    return (
+        f'<svg class="offset" viewBox="0 0 {_WIDTH:g} {height:g}" role="img">'
+        f"<title>least distance {low:.2f} at an offset of {found} frames</title>"
+        f'<line class="zero" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" y2="{height:g}"/>'
+        f'<polyline class="line" points="{path}"/><circle class="low" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/></svg>'
+    )
 
 
 def _area(values: Sequence[float], base: float, reach: float, kind: str) -> str:

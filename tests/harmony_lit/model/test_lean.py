@@ -7,15 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck
 
-from harmony_lit.model.lean import gelu_linear, modulated_norm, rms_norm
+from harmony_lit.model.lean import modulated_norm, rms_norm
 
 
 def plain_modulated_norm(x, shift, scale):
     return F.layer_norm(x, (x.shape[-1],), eps=1e-6) * (1 + scale) + shift
-
-
-def plain_gelu_linear(x, weight, bias):
-    return F.linear(F.gelu(x, approximate="tanh"), weight, bias)
 
 
 def plain_rms_norm(x, weight):
@@ -25,7 +21,6 @@ def plain_rms_norm(x, weight):
 PAIRS = {
     "modulated_norm": (modulated_norm, plain_modulated_norm, [(2, 3, 4, 6), (2, 3, 1, 6), (2, 3, 1, 6)]),
     "modulated_norm_of_one_frame": (modulated_norm, plain_modulated_norm, [(2, 5, 6), (2, 1, 6), (2, 1, 6)]),
-    "gelu_linear": (gelu_linear, plain_gelu_linear, [(2, 3, 6), (4, 6), (4,)]),
     "rms_norm": (lambda x, w: rms_norm(x, w, 1e-6), plain_rms_norm, [(2, 3, 6), (6,)]),
 }
 pairs = pytest.mark.parametrize(("lean", "plain", "shapes"), PAIRS.values(), ids=PAIRS.keys())
@@ -91,7 +86,6 @@ def saved_bytes(function, inputs):
     ("name", "shapes", "kept"),
     [
         ("modulated_norm", [(2, 3, 50, 64), (2, 3, 1, 64), (2, 3, 1, 64)], 1.05),
-        ("gelu_linear", [(2, 150, 64), (4, 64), (4,)], 1.05),
         ("rms_norm", [(2, 150, 64), (64,)], 1.05),
     ],
 )

@@ -12,7 +12,7 @@ from harmony_lit.perf.parts import PARTS, part_of, time_by_part
     [
         ("aten::mm", [[8, 16], [16, 64]], [], "ffn"),
         ("aten::addmm", [[16], [8, 16], [16, 16]], [], "projections"),
-        ("aten::gelu_backward", [[8, 64]], ["_GeluLinearBackward"], "ffn"),
+        ("aten::gelu_backward", [[8, 64]], ["GeluBackward0"], "ffn"),
         ("aten::_scaled_dot_product_flash_attention_for_cpu", [], [], "attention"),
         ("aten::mul", [[8, 16], [8, 16]], ["_RMSNormBackward"], "norm"),
         ("aten::mul", [[8, 16], [8, 16]], ["MulBackward0"], "modulation, rotary, residual"),

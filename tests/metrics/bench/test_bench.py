@@ -117,7 +117,8 @@ def test_scores_do_not_depend_on_the_workers(benched):
     run, results = benched
     jobs = [(case, run / "bench/ground_truth" / f"{case.key}.mp4", False) for case in results.cases]
     with Scorer.start({"av_align": AVAlign()}, workers=1) as scorer:
-        found = {case.key: scored.values for (case, *_), scored in zip(jobs, scorer.score(jobs), strict=True)}
+        found = {case.key: scored.scores for (case, *_), scored in zip(jobs, scorer.score(jobs), strict=True)}
+    found = {key: {name: score.value for name, score in scores.items()} for key, scores in found.items()}
     assert found == results.variants["ground_truth"].scores
 
 

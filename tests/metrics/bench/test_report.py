@@ -7,11 +7,13 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from data.media import write_mp4
-from metrics.base import Measure, Trace
+from metrics.base import Measure, OffsetCurve, Trace
 from metrics.bench.cases import BenchCase
+from metrics.bench.measuring import Findings
 from metrics.bench.report import write_report
-from metrics.bench.report.svg import match_events, trace_svg
+from metrics.bench.report.svg import match_events, offset_svg, trace_svg
 from metrics.bench.report.training import read_training, smoothed
+from metrics.bench.report.worst import badness
 from metrics.bench.results import BenchResults, VariantResult
 
 _VOID = {"meta", "link", "br", "input", "img"}
@@ -43,10 +45,18 @@ def page(tmp_path, clip_maker):
         for index, case in enumerate(cases):
             clips[case.key] = f"{name}-{case.key}.mp4"
             write_mp4(tmp_path / clips[case.key], clip_maker(index))
-        variants[name] = VariantResult(name, "", role, clips, {c.key: {"f1": len(name) / 20} for c in cases})
-    results = BenchResults((Measure("f1", "higher", "By eye."),), cases, variants, {"name": "run"})
-    trace = Trace((0.0, 1.0), (1.0, 0.0), (0.1,), (0.12,), 0.36)
-    write_report(tmp_path / "report.html", results, {"plain": {"a-1": trace}}, {"cases": "2"}, {"seed": 1}, tmp_path)
+        scores = {c.key: {"f1": len(name) / 20, "sync_c": 5.0 + index} for index, c in enumerate(cases)}
+        variants[name] = VariantResult(name, "", role, clips, scores, excluded={"s-1": {"wer": "no <speech>"}})
+    measures = (
+        Measure("sync_c", "higher", "By ear.", title="Sync-C", detector="SyncNet", checkpoint="net.model sha256:12"),
+        Measure("f1", "higher", "By eye."),
+        Measure("wer", "lower", "By hand.", title="WER"),
+        Measure("iq", "higher", "By a network.", title="IQ"),
+    )
+    results = BenchResults(measures, cases, variants, {"name": "run"}, {"iq": "the package pyiqa"})
+    trace, curve = Trace((0.0, 1.0), (1.0, 0.0), (0.1,), (0.12,), 0.36), OffsetCurve((-1, 0, 1), (3.0, 1.0, 2.0))
+    found = Findings(results, {"plain": {"a-1": trace}}, {"plain": {"a-1": curve}}, {})
+    write_report(tmp_path / "report.html", found, tmp_path, {"cases": "2"}, {"seed": 1})
     return tmp_path / "report.html"
 
 
@@ -66,8 +76,44 @@ def test_the_page_needs_no_network_and_escapes_what_users_write(page):
 
 
 def test_the_better_model_is_marked_and_not_the_truth(page):
-    marked = re.findall(r'<th scope="row"[^>]*>([^<]+)</th>\s*<td class="best">', page.read_text())
+    marked = re.findall(r'<th scope="row"[^>]*>([^<]+)</th>\s*<td[^>]*>[^<]+</td><td class="best"', page.read_text())
     assert set(marked) == {"SyncCFG"}
+
+
+def test_the_page_says_what_has_no_number_and_why(page):
+    text = page.read_text()
+    assert "IQ: not run, needs the package pyiqa." in text
+    assert "WER, Plain: 1 clips excluded (no &lt;speech&gt;)." in text
+    assert "net.model sha256:12" in text
+
+
+def test_the_papers_numbers_stand_apart_from_ours(page):
+    rows = re.findall(
+        r'<tr( class="elsewhere")?><th scope="row">([^<]+) <span class="id">([^<]+)</span>', page.read_text()
+    )
+    assert ("", "Plain", "measured here") in rows
+    assert (' class="elsewhere"', "Harmony", "from the paper") in rows
+    assert "other people&#39;s numbers" in page.read_text()
+    ovi = re.search(r"Ovi <span.*?</tr>", page.read_text(), re.DOTALL).group()
+    assert re.findall(r"<td>([^<]+)</td>", ovi) == ["4.04"]  # only the column that we measured
+
+
+def test_worst_is_what_most_measures_rank_low():
+    measures = (Measure("good", "higher", ""), Measure("off", "zero", ""))
+    cases = tuple(BenchCase(key, "ambient") for key in "abc")
+    scores = {"a": {"good": 0.9, "off": -0.1}, "b": {"good": 0.1, "off": -0.9}, "c": {"good": 0.5}}
+    results = BenchResults(measures, cases, {"m": VariantResult("m", "", "model", {}, scores)})
+    bad = badness(results)
+    assert bad["b", "m"] == 1.0
+    assert bad["a", "m"] == 0.0
+    assert bad["c", "m"] == 0.5
+
+
+def test_the_offset_curve_marks_its_least():
+    svg = offset_svg(OffsetCurve((-2, -1, 0, 1, 2), (9.0, 8.0, 7.0, 3.0, 8.0)))
+    assert "least distance 3.00 at an offset of 1 frames" in svg
+    zero, low = (float(re.search(f'class="{name}".*? (?:x1|cx)="([0-9.]+)"', svg).group(1)) for name in ("zero", "low"))
+    assert low > zero
 
 
 def slow_match(visual, audible, tolerance):

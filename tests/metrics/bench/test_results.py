@@ -55,3 +55,36 @@ def test_other_schemas_are_refused(tmp_path):
     path.write_text('{"schema": "harmony-bench/99"}')
     with pytest.raises(UserError, match="harmony-bench/99"):
         BenchResults.load(path)
+
+
+def test_weights_count_in_the_mean_of_a_subset():
+    cases = (BenchCase("a", "speech"), BenchCase("b", "speech"))
+    wer = Measure("wer", "lower", "")
+    variant = VariantResult("m", "", "model", {}, {"a": {"wer": 1.0}, "b": {"wer": 0.0}}, weights={"a": {"wer": 3.0}})
+    assert BenchResults((wer,), cases, {"m": variant}).mean("m", "wer") == pytest.approx(3 / 4)
+
+
+def test_excluded_clips_are_counted_by_reason_and_never_zero():
+    cases = tuple(BenchCase(key, "speech") for key in "abc")
+    excluded = {"a": {"sync_c": "no face"}, "b": {"sync_c": "no face"}}
+    variant = VariantResult("m", "", "model", {}, {"c": {"sync_c": 4.0}}, excluded=excluded)
+    results = BenchResults((Measure("sync_c", "higher", ""),), cases, {"m": variant})
+    assert results.exclusions("m", "sync_c") == {"no face": 2}
+    assert results.mean("m", "sync_c") == 4.0
+
+
+def test_a_number_of_a_set_is_not_a_mean_of_numbers():
+    sets = {"ambient": {"fad": 2.0}, "speech": {"fad": 4.0}, "mean": {"fad": 2.5}}
+    cases = (BenchCase("a", "ambient"), BenchCase("s", "speech"))
+    results = BenchResults(
+        (Measure("fad", "lower", ""),), cases, {"m": VariantResult("m", "", "model", {}, {}, sets=sets)}
+    )
+    assert results.mean("m", "fad") == 2.5
+    assert results.mean("m", "fad", "speech") == 4.0
+
+
+def test_what_could_not_run_has_no_column_and_says_what_it_needs(tmp_path):
+    results = BenchResults((F1, LAG), (), {}, not_run={"lag_s": "weights"})
+    assert results.ran == (F1,)
+    results.save(tmp_path / "results.json")
+    assert BenchResults.load(tmp_path / "results.json").not_run == {"lag_s": "weights"}
