@@ -67,7 +67,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         read_case_file(tmp_path / "none.jsonl")
 
 
-@pytest.mark.parametrize(("cases", "said"), [("harmony", "nowhere"), ("harmonic", "no cases file harmonic")])
+@pytest.mark.parametrize(("cases", "said"), [("harmony", "-o names a folder"), ("harmonic", "no cases file harmonic")])
 def test_sampling_knows_the_shipped_table_by_its_name(cases: str, said: str, tmp_path: Path, capsys) -> None:
-    assert main(["sample", str(tmp_path / "nowhere"), "--cases", cases, "-o", str(tmp_path)]) == 2
+    (tmp_path / "clip.mp4").touch()
+    assert main(["sample", "run", "--cases", cases, "-o", str(tmp_path / "clip.mp4")]) == 2
     assert said in capsys.readouterr().err
