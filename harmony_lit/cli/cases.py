@@ -54,7 +54,7 @@ def read_case_file(path: Path) -> list[Case]:
     if not path.is_file():
         raise UserError(f"there is no cases file {path}; it holds one JSON object a line")
     cases: list[Case] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             cases.append(_parse(line, f"{path}:{number}", f"{number:04d}", path.parent))
     keys = [case.key for case in cases]

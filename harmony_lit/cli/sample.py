@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harmony_lit.cli.arguments import Commands, add_command
 from harmony_lit.cli.cases import Case, read_case_file
 from harmony_lit.errors import UserError, nearest
+from metrics.bench.cases import table_path
 
 if TYPE_CHECKING:
     from harmony_lit.experiment.load import LoadedRun
@@ -31,9 +32,11 @@ def register(commands: Commands) -> None:
           harmony sample runs/quickstart --prompt "a steel ball bounces" --audio drive.wav -o from_sound.mp4
           harmony sample runs/quickstart --audio-prompt "steel rings" --video drive.mp4 -o from_picture.mp4
           harmony sample runs/quickstart --cases cases.jsonl -o clips/
+          harmony sample runs/mine --cases harmony -o clips/
 
         A cases file holds one JSON object a line, with the long options as keys ("prompt", "audio_prompt",
         "transcript", "reference_audio", "image", "audio", "video", "seed", "frames") and "key" to name the clip.
+        A bench's table of cases is one too, and `harmony` names that of Harmony-Bench, which comes with the package.
         Pictures are scaled and cropped to the clip's size; sounds are resampled.
         """,
         run,
@@ -48,7 +51,9 @@ def register(commands: Commands) -> None:
     driver = told.add_mutually_exclusive_group()
     driver.add_argument("--audio", metavar="WAV", help="make a picture to this sound (a wav, or an mp4's sound)")
     driver.add_argument("--video", metavar="MP4", help="make sound to this picture")
-    driver.add_argument("--cases", type=Path, metavar="JSONL", help="many cases, one a line; -o is then a folder")
+    driver.add_argument(
+        "--cases", type=Path, metavar="JSONL", help="many cases, one a line (or `harmony`); -o is then a folder"
+    )
     how = parser.add_argument_group("how it is sampled (defaults: the experiment's `sampling`)")
     how.add_argument("--stage", help="weights of this stage (default: the last that has any)")
     how.add_argument("--seed", type=int, default=0, help="seed of the noise (default 0)")
@@ -118,7 +123,7 @@ def _cases(arguments: argparse.Namespace) -> list[Case]:
         return [Case(key=arguments.out.stem, seed=arguments.seed, **single)]
     if single:
         raise UserError(f"--cases brings its own {next(iter(single))}: write it into the file instead")
-    return read_case_file(arguments.cases)
+    return read_case_file(table_path(arguments.cases))
 
 
 def _targets(arguments: argparse.Namespace, cases: list[Case]) -> list[Path]:

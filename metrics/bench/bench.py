@@ -27,9 +27,9 @@ class Bench:
         metrics: Metrics by name, in the order of the tables.
         variants: Variants by name, in the order in which they are made and shown.
         clips: Folder of clip shards whose held-out split gives the cases.
-        cases: Table of cases (``.jsonl``), instead of ``clips``.
+        cases: Table of cases (``.jsonl``), instead of ``clips``; ``harmony`` names the 150 that come with the package.
         split: Split of ``clips``.
-        per_category: Cases of each category.
+        per_category: Cases of each category; all of them if None.
         batch_size: Clips sampled at once; changes nothing but speed and memory.
         workers: Processes that score; 0 scores in this one.
 
@@ -44,13 +44,13 @@ class Bench:
         clips: str | None = None,
         cases: str | None = None,
         split: str = "test",
-        per_category: int = 20,
+        per_category: int | None = None,
         batch_size: int = 20,
         workers: int = 2,
     ) -> None:
         if (clips is None) == (cases is None):
             raise UserError("bench: give either `clips`, a folder of clip shards, or `cases`, a table of cases")
-        if per_category < 1 or batch_size < 1 or workers < 0:
+        if (per_category is not None and per_category < 1) or batch_size < 1 or workers < 0:
             raise UserError("bench: per_category and batch_size must be at least 1, workers at least 0")
         self.measures = measures_of(metrics)
         self.metrics, self.variants = metrics, variants

@@ -22,16 +22,16 @@ TABLE = "cases.jsonl"
 
 
 def cases_from_shards(
-    shards: Path | str, folder: Path | str, per_category: int = 20, split: str = "test"
+    shards: Path | str, folder: Path | str, per_category: int | None = None, split: str = "test"
 ) -> list[BenchCase]:
-    """Writes the first ``per_category`` clips of each category to ``folder``, with a table, and returns the cases.
+    """Writes the first ``per_category`` clips of each category, or all, to ``folder``, with a table; returns the cases.
 
     Within a category every second case, from the first on, gives its first frame as reference image, so that both ways
     of asking are measured; all give the reference sound of their clip, if it has one. The seed of case i is i. What an
     earlier call wrote from the same shards is kept.
 
     Raises:
-        UserError: If the split holds too few clips of a category.
+        UserError: If the split holds too few clips of a category, or none at all.
     """
     folder, manifest = Path(folder), ClipManifest.read(shards)
     source = f"{manifest.digest} {split} {per_category}\n"
@@ -44,14 +44,17 @@ def cases_from_shards(
         for sample in iterate_shard(path):
             annotation = Annotation.from_json(json.loads(sample["json"]))
             members = found.get(annotation.category, [])
-            if annotation.category in found and len(members) < per_category:
+            if annotation.category in found and (per_category is None or len(members) < per_category):
                 members.append(_unpack(sample, annotation, folder, with_image=len(members) % 2 == 0))
-    if short := [f"{len(members)} {name}" for name, members in found.items() if len(members) < per_category]:
+    needed = per_category or 0
+    if short := [f"{len(members)} {name}" for name, members in found.items() if len(members) < needed]:
         raise UserError(
             f"bench: split '{split}' of {shards} has only {', '.join(short)} clips; "
             f"make more, or ask for fewer than {per_category} cases a category"
         )
     cases = [case for members in found.values() for case in members]
+    if not cases:
+        raise UserError(f"bench: split '{split}' of {shards} holds no {', '.join(CATEGORIES)} clip")
     write_cases([replace(case, seed=seed) for seed, case in enumerate(cases)], folder / TABLE)
     write_text(stamp, source)
     return read_cases(folder / TABLE)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from harmony_lit.cli.cases import read_case_file
+from harmony_lit.cli.main import main
 from harmony_lit.errors import UserError
 
 
@@ -64,3 +65,10 @@ def test_keys_are_unique_and_a_file_is_not_empty(tmp_path: Path, lines: tuple[st
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no cases file"):
         read_case_file(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(("cases", "said"), [("harmony", "-o names a folder"), ("harmonic", "no cases file harmonic")])
+def test_sampling_knows_the_shipped_table_by_its_name(cases: str, said: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "clip.mp4").touch()
+    assert main(["sample", "run", "--cases", cases, "-o", str(tmp_path / "clip.mp4")]) == 2
+    assert said in capsys.readouterr().err

@@ -136,3 +136,21 @@ def test_shuffled_needs_the_variant_that_it_shuffles(tmp_path, clip_shards, stud
     bench = Bench({"a": AVAlign()}, {"shuffled": Shuffled("sync_cfg")}, str(clip_shards), per_category=1, workers=0)
     with pytest.raises(UserError, match="sync_cfg"):
         bench.run(tmp_path, studio, {})
+
+
+@pytest.mark.parametrize(("per_category", "count"), [(None, 150), (10, 30)])
+def test_a_bench_of_the_shipped_cases_takes_all_or_as_many_of_each_category_as_are_asked_for(
+    tmp_path, per_category, count
+):
+    cases = Bench({"a": AVAlign()}, {}, cases="harmony", per_category=per_category).read_cases(tmp_path)
+    assert len(cases) == count
+    assert len({case.category for case in cases}) == 3
+
+
+def test_clips_without_a_number_give_all_of_the_split(tmp_path, clip_shards):
+    assert len(Bench({"a": AVAlign()}, {}, str(clip_shards)).read_cases(tmp_path)) == 12
+
+
+def test_zero_cases_of_each_category_are_refused(clip_shards):
+    with pytest.raises(UserError, match="per_category"):
+        Bench({"a": AVAlign()}, {}, str(clip_shards), per_category=0)

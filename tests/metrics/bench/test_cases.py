@@ -1,7 +1,7 @@
 import pytest
 
 from harmony_lit.errors import UserError
-from metrics.bench.cases import BenchCase, balanced, read_cases, write_cases
+from metrics.bench.cases import SHIPPED, BenchCase, balanced, read_cases, table_path, write_cases
 
 
 def test_a_table_is_read_back_as_it_was_written_also_from_another_place(tmp_path):
@@ -41,3 +41,18 @@ def test_balanced_takes_the_first_of_each_category_or_says_what_lacks():
     assert [case.key for case in balanced(cases, 1)] == ["ambient0", "speech0", "complex0"]
     with pytest.raises(UserError, match="4 ambient cases are asked for, and there are 3"):
         balanced(cases, 4)
+    assert sorted(case.key for case in balanced(cases)) == sorted(case.key for case in cases)
+    assert balanced(cases[:1]) == cases[:1]
+
+
+def test_a_shipped_table_is_read_by_its_name_and_any_other_by_its_path(tmp_path):
+    assert read_cases("harmony") == read_cases(SHIPPED["harmony"])
+    assert table_path(tmp_path / "harmony") == tmp_path / "harmony"
+    with pytest.raises(UserError, match="no table of cases at harmonic; .* or 'harmony'"):
+        read_cases("harmonic")
+
+
+def test_a_table_without_a_case_is_refused(tmp_path):
+    (tmp_path / "cases.jsonl").write_text("\n\n")
+    with pytest.raises(UserError, match="holds no case"):
+        read_cases(tmp_path / "cases.jsonl")
