@@ -80,10 +80,7 @@ def merge_results(given: Mapping[str, tuple[Path, BenchResults]], folder: Path) 
                 scores=_chosen(variant.scores, cases, names),
                 weights=_chosen(variant.weights, cases, names),
                 excluded=_chosen(variant.excluded, cases, names),
-                # A number about a set is not one about a part of it.
-                sets={s: {names.get(k, k): v for k, v in row.items()} for s, row in variant.sets.items()}
-                if whole
-                else {},
+                sets={subset: {names.get(k, k): v for k, v in row.items()} for subset, row in sets.items()},
             )
     ran = {key for variant in variants.values() for row in variant.scores.values() for key in row}
     not_run = {key: needs for key, needs in not_run.items() if key not in ran}
