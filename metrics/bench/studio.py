@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
-from data.media import read_audio
+from data.media import read_audio, read_clip
 from harmony_lit.containers import Prediction
-from harmony_lit.errors import UserError
 from harmony_lit.guidance import Denoiser
 from harmony_lit.sampling import Prompt, Sampler
 from harmony_lit.system import System
@@ -60,17 +57,12 @@ class Studio:
     device: str = "cpu"
 
     def prompt(self, case: BenchCase) -> Prompt:
-        """What a case asks for, its files read.
-
-        Raises:
-            UserError: If the reference image has another size than the clip.
-        """
+        """What a case asks for, its files read; a reference image is scaled and cropped to the clip's size."""
         image = None
         if case.reference_image:
-            pixels = np.asarray(Image.open(case.reference_image).convert("RGB"))
-            if pixels.shape[:2] != (self.height, self.width):
-                raise UserError(f"{case.reference_image} must have {self.height} rows and {self.width} columns")
-            image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+            size = (self.height, self.width)
+            fps = self.system.geometry.fps
+            image = read_clip(case.reference_image, fps, size=size, require_audio=False).video[0]
         reference = None
         if case.reference_audio:
             reference = read_audio(case.reference_audio, self.system.geometry.sample_rate_hz)

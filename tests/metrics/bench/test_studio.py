@@ -3,16 +3,18 @@ import pytest
 import torch
 from PIL import Image
 
-from harmony_lit.errors import UserError
 from metrics.bench.cases import BenchCase
 from metrics.bench.fidelity import lsd_db, psnr_db
 from metrics.bench.studio import autocast
 
 
-def test_a_reference_image_of_another_size_is_refused(tmp_path, studio):
-    Image.new("RGB", (16, 16)).save(tmp_path / "small.png")
-    with pytest.raises(UserError, match="32 rows and 32 columns"):
-        studio.prompt(BenchCase("a", "ambient", reference_image=str(tmp_path / "small.png")))
+def test_a_reference_image_of_another_size_is_scaled_and_cropped(tmp_path, studio):
+    picture = np.zeros((64, 128, 3), np.uint8)
+    picture[:, 32:96] = 200  # the middle, which is what a square keeps
+    Image.fromarray(picture).save(tmp_path / "wide.png")
+    image = studio.prompt(BenchCase("a", "ambient", reference_image=str(tmp_path / "wide.png"))).image
+    assert image.shape == (3, 32, 32)
+    assert image[:, :, 2:-2].float().mean() > 195
 
 
 def test_a_prompt_holds_the_pixels_of_its_image(tmp_path, studio):
