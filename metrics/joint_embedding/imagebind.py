@@ -54,6 +54,7 @@ def load_tokenizer(name: str) -> Any:
 
     Raises:
         OSError: If there is none.
+        ValueError: If what is there is none, or the name cannot be one.
     """
     from transformers import AutoTokenizer
 
@@ -125,7 +126,7 @@ class ImageBindText(ClipMetric):
             return what
         try:
             shared(load_tokenizer, self.tokenizer)
-        except OSError:
+        except (OSError, ValueError):
             return f"{WHAT_TOKENIZER}; {self.tokenizer} is not in the hub's cache and could not be fetched"
         return None
 

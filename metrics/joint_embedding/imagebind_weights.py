@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ from metrics.joint_embedding.towers import AudioTower, TextTower, Tower, TowerSi
 from metrics.networks import Runtime
 
 Modality = Literal["vision", "audio", "text"]
-TOWERS: Mapping[str, type[Tower]] = {"vision": VisionTower, "audio": AudioTower, "text": TextTower}
+TOWERS: Mapping[str, Callable[[TowerSize], Tower]] = {"vision": VisionTower, "audio": AudioTower, "text": TextTower}
 HEADS = {"vision": 16, "audio": 12, "text": 16}
 """Attention heads of ImageBind-huge; shapes do not tell them."""
 _OURS_BY_PUBLISHED = {
@@ -104,7 +104,7 @@ def load_tower(weights: str, modality: Modality, runtime: Runtime) -> Tower:
     except KeyError as error:
         raise UserError(f"{weights} is not ImageBind's weights file: it has no {error.args[0]}") from None
     with torch.device("meta"):
-        tower = TOWERS[modality](size)
-    load_pretrained(tower, source, layout_of(modality))
+        tower = TOWERS[modality](size).to(runtime.dtype)
+    load_pretrained(tower, source, layout_of(modality), device=runtime.torch_device)
     runtime.place(tower)
     return tower

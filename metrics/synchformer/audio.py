@@ -25,29 +25,38 @@ _ROWS, _COLUMNS = ((size - _PATCH) // _STRIDE + 1 for size in (MEL_BANDS, MEL_FR
 _EPS = 1e-12
 
 
+class AudioAttention(nn.Module):
+    """Every token sees every token."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")})
+        self.output = nn.ModuleDict({"dense": nn.Linear(width, width)})
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
+        q, k, v = (
+            rearrange(self.attention[name](x), "b l (h w) -> b h l w", h=self.heads)
+            for name in ("query", "key", "value")
+        )
+        return self.output["dense"](rearrange(attention(q, k, v), "b h l w -> b l (h w)"))
+
+
 class AudioLayer(nn.Module):
     """A pre-norm transformer layer."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        projections = {name: nn.Linear(width, width) for name in ("query", "key", "value")}
-        self.attention = nn.ModuleDict(
-            {"attention": nn.ModuleDict(projections), "output": nn.ModuleDict({"dense": nn.Linear(width, width)})}
-        )
+        self.attention = AudioAttention(width, heads)
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, 4 * width)})
         self.output = nn.ModuleDict({"dense": nn.Linear(4 * width, width)})
         self.layernorm_before = nn.LayerNorm(width, eps=_EPS)
         self.layernorm_after = nn.LayerNorm(width, eps=_EPS)
-        self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
-        normed, projections = self.layernorm_before(x), self.attention["attention"]
-        q, k, v = (
-            rearrange(projections[name](normed), "b l (h w) -> b h l w", h=self.heads)
-            for name in ("query", "key", "value")
-        )
-        x = x + self.attention["output"]["dense"](rearrange(attention(q, k, v), "b h l w -> b l (h w)"))
+        x = x + self.attention(self.layernorm_before(x))
         return x + self.output["dense"](gelu(self.intermediate["dense"](self.layernorm_after(x))))
 
 

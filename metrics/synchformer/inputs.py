@@ -39,14 +39,10 @@ def resized(frames: Tensor) -> Tensor:
     short = min(height, width)
     size = (int(SIZE * height / short), int(SIZE * width / short))
     top, left = (round((side - SIZE) / 2) for side in size)
-    # A few at a time: as floating numbers, the frames of a clip would take a gigabyte.
-    pieces = [
-        functional.interpolate(piece.float(), size, mode="bicubic", antialias=True)[
-            ..., top : top + SIZE, left : left + SIZE
-        ]
-        for piece in frames.split(_FRAMES_AT_ONCE)
-    ]
-    return torch.cat([piece.round().clamp(0, 255).to(torch.uint8) for piece in pieces])
+    if size != (height, width):
+        # A few at a time: as floating numbers, the frames of a clip would take a gigabyte.
+        frames = torch.cat([_bicubic(piece, size) for piece in frames.split(_FRAMES_AT_ONCE)])
+    return frames[..., top : top + SIZE, left : left + SIZE]
 
 
 def video_segments(clip: Clip) -> Tensor:
@@ -64,3 +60,8 @@ def batches(segments: Tensor, size: int, device: torch.device, dtype: torch.dtyp
     """``segments`` of frames, ``size`` at a time, as numbers in [-1, 1]."""
     for piece in segments.split(size):
         yield (piece.to(device).float() / 127.5 - 1).to(dtype)
+
+
+def _bicubic(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    scaled = functional.interpolate(frames.float(), size, mode="bicubic", antialias=True)
+    return scaled.round().clamp(0, 255).to(torch.uint8)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
-import librosa
 import torch
+from librosa.filters import mel
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,4 +37,4 @@ def normalised_log_mel(segments: Tensor) -> Tensor:
 
 @cache
 def _filters() -> Tensor:
-    return torch.from_numpy(librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=_FFT, n_mels=MEL_BANDS, htk=True, norm=None))
+    return torch.from_numpy(mel(sr=SAMPLE_RATE_HZ, n_fft=_FFT, n_mels=MEL_BANDS, htk=True, norm=None))

@@ -72,7 +72,7 @@ class DeSync(ClipMetric):
 
     Args:
         weights: Path of ``synchformer_state_dict.pth``; without it the metric is not run.
-        segments_at_once: Segments that the encoders are given at a time: about 0.2 GB each in fp32.
+        segments_at_once: Segments that the encoders are given at a time: about 0.15 GB each in fp32.
         runtime: Where the network runs, and how precisely.
     """
 

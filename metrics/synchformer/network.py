@@ -73,7 +73,7 @@ def load_synchformer(weights: str, runtime: Runtime) -> Synchformer:
         UserError: If the file is absent or damaged, or a name or shape differs.
     """
     with torch.device("meta"):
-        network = Synchformer()
-    load_pretrained(network, open_weights(weights), LAYOUT)
+        network = Synchformer().to(runtime.dtype)
+    load_pretrained(network, open_weights(weights), LAYOUT, device=runtime.torch_device)
     runtime.place(network)
     return network

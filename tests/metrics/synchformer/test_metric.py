@@ -93,11 +93,10 @@ def test_desync_runs_end_to_end_with_randomly_initialised_synchformer(random_wei
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bento.mp4", "two_people_talking.mp4"])
-def test_desync_runs_on_real_clips_with_randomly_initialised_synchformer(random_weights, name):
+@pytest.mark.parametrize(("name", "precision"), [("bento.mp4", "fp32"), ("two_people_talking.mp4", "bf16")])
+def test_desync_runs_on_real_clips_with_randomly_initialised_synchformer(random_weights, name, precision):
     path = CLIPS / name
     if not path.is_file():
         pytest.skip(f"needs {path}")
-    metric = DeSync(random_weights, runtime=Runtime("cpu"))
-    value = metric.measure(read_clip(path), CASE)["desync"]
-    assert 0 <= value <= 2
+    metric = DeSync(random_weights, runtime=Runtime("cpu", precision))
+    assert 0 <= metric.measure(read_clip(path), CASE)["desync"] <= 2
