@@ -1,0 +1,5 @@
+"""DeSync, by Synchformer."""
+
+from metrics.synchformer.metric import DeSync
+
+__all__ = ["DeSync"]
