@@ -42,25 +42,24 @@ def folder(tmp_path_factory):
     stamps = [f"<|{0.02 * index:.2f}|>" for index in range(1501)]
     tokenizer.add_special_tokens({"additional_special_tokens": SPECIALS + stamps})
     number = tokenizer.convert_tokens_to_ids
+    end = {name: number("<|endoftext|>") for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     torch.manual_seed(0)
     network = WhisperForConditionalGeneration(
         WhisperConfig(
             vocab_size=len(tokenizer), d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
             decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, init_std=0.5,
-            bos_token_id=number("<|endoftext|>"), eos_token_id=number("<|endoftext|>"),
-            pad_token_id=number("<|endoftext|>"), decoder_start_token_id=number("<|startoftranscript|>"),
+            **end, decoder_start_token_id=number("<|startoftranscript|>"), begin_suppress_tokens=None,
         )
     )  # fmt: skip
     network.generation_config = GenerationConfig(
-        **network.generation_config.to_diff_dict(),
+        **end,
+        decoder_start_token_id=number("<|startoftranscript|>"),
         is_multilingual=True,
         lang_to_id={f"<|{code}|>": number(f"<|{code}|>") for code in ("en", "zh")},
         task_to_id={task: number(f"<|{task}|>") for task in ("transcribe", "translate")},
         no_timestamps_token_id=number("<|notimestamps|>"),
         prev_sot_token_id=number("<|startofprev|>"),
         max_initial_timestamp_index=50,
-        suppress_tokens=[],
-        begin_suppress_tokens=[],
         max_new_tokens=12,
         max_length=448,
     )
