@@ -49,6 +49,10 @@ class FrechetDistance(SetMetric):
             ``fd_panns``.
     """
 
+    clips: list[Tensor]
+    truths: list[Tensor]
+    width: Tensor
+
     def __init__(self, network: SoundNetwork, key: str = "fd") -> None:
         self.network = network
         self.measures = (

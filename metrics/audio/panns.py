@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from functools import cache
 
-import librosa
 import torch
 import torch.nn.functional as F
+from librosa.filters import mel
 from torch import Tensor, nn
 
 from harmony_lit.pretrained.layout import Layout
@@ -61,9 +61,9 @@ class Cnn14(nn.Module):
         self.fc1 = nn.Linear(_WIDTHS[-1], _WIDTHS[-1])
         self.fc_audioset = nn.Linear(_WIDTHS[-1], _CLASSES)
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, bands: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, M) -> features (B, 2048), the last ones before the classes, and logits (B, 527)."""
-        x = self.bn0(mel[:, None].transpose(1, 3)).transpose(1, 3)
+        x = self.bn0(bands[:, None].transpose(1, 3)).transpose(1, 3)
         for index in range(1, len(_WIDTHS)):
             x = getattr(self, f"conv_block{index}")(x)
             if index < len(_WIDTHS) - 1:
@@ -112,6 +112,4 @@ def _load(weights: str, runtime: Runtime) -> nn.Module:
 @cache
 def _filters() -> Tensor:
     """(M, WINDOW / 2 + 1)."""
-    return torch.from_numpy(
-        librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW, n_mels=MELS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ)
-    )
+    return torch.from_numpy(mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW, n_mels=MELS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ))

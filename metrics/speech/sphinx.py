@@ -30,8 +30,8 @@ _GRAMMAR_WEIGHT = 1.0
 def silence_pauses(waveform: Tensor) -> Tensor:
     """Digital silence wherever ``waveform`` (S,) is 40 dB below its loudest 10 ms and not within 20 ms of a louder one.
 
-    The recogniser leaves digital silence out of the cepstral mean that it subtracts; a faint hiss between words, such as
-    a codec leaves, would be counted and spoil the words.
+    The recogniser leaves digital silence out of the cepstral mean that it subtracts; a faint hiss between words, such
+    as a codec leaves, would be counted and spoil the words.
     """
     padded = F.pad(waveform, (0, -len(waveform) % FRAME)).reshape(-1, FRAME)
     power = padded.square().mean(dim=1)
