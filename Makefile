@@ -22,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@start=$$(date +%s); set -e; \
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 	$(BIN)/python -m pip install --quiet --no-compile uv $(TORCH); \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[world,text,lora,dev]" \
-	|| $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[world,text,lora,dev]"; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[world,text,lora,speech,dev]" \
+	|| $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[world,text,lora,speech,dev]"; \
 	$(BIN)/python -c "import librosa.util"; \
 	echo $$(( $$(date +%s) - start )) > $(VENV)/setup_seconds; \
 	echo "setup took $$(cat $(VENV)/setup_seconds) s"; touch $(STAMP)
