@@ -170,7 +170,7 @@ class AestheticQuality(ClipMetric):
     def __init__(self, head: AestheticHead | None = None, stride: int = 1, batch_size: int = 32) -> None:
         self.head = LaionLinear() if head is None else head
         self.stride, self.batch_size = stride, batch_size
-        seen = "all frames" if stride == 1 else f"every {stride}th frame"
+        seen = "all frames" if stride == 1 else f"1 frame in {stride}"
         self.measures = (
             Measure(
                 "aq",

@@ -92,8 +92,8 @@ class Farneback(FlowEstimator):
         small = [_grey(picture, size) for picture in (before, after)]
         flow = cv2.calcOpticalFlowFarneback(*small, None, *FARNEBACK)  # type: ignore[call-overload]
         if size != (height, width):
+            flow *= np.array([width / size[1], height / size[0]], np.float32)
             flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-            flow *= (width / size[1], height / size[0])
         return flow.transpose(2, 0, 1)
 
 
@@ -134,8 +134,13 @@ def _load_raft(weights: str, runtime: Runtime) -> RAFTNetwork:
     return load_published(RAFTNetwork(), weights, "princeton-vl", "BSD-3-Clause", runtime, prefix="module.")
 
 
+def interleaved(picture: Tensor) -> NDArray[np.uint8]:
+    """(3, H, W) uint8 as OpenCV wants it, (H, W, 3); several times as fast as transposing."""
+    return cv2.merge([channel.numpy() for channel in picture.contiguous()])  # type: ignore[return-value]
+
+
 def _grey(picture: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
-    if pixels.shape[:2] != size:
-        pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+    grey = cv2.cvtColor(interleaved(picture), cv2.COLOR_RGB2GRAY)
+    if grey.shape != size:
+        grey = cv2.resize(grey, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return grey  # type: ignore[return-value]

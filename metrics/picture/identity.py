@@ -66,7 +66,7 @@ class IdentityConsistency(ClipMetric):
         runtime: Runtime = Runtime(),  # noqa: B008
     ) -> None:
         self.dino, self.size, self.stride, self.batch_size, self.runtime = dino, size, stride, batch_size, runtime
-        seen = "all frames" if stride == 1 else f"every {stride}th frame"
+        seen = "all frames" if stride == 1 else f"1 frame in {stride}"
         self.measures = (
             Measure(
                 "id",

@@ -8,12 +8,14 @@ Shape legend: N frames, H W rows and columns.
 from __future__ import annotations
 
 import importlib
+import pickle
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from harmony_lit.containers import Clip
+from harmony_lit.errors import UserError
 from metrics.base import ClipMetric, Measure
 from metrics.bench.cases import BenchCase
 from metrics.networks import Runtime, absent, absent_package, name_of, shared
@@ -44,7 +46,7 @@ class ImagingQuality(ClipMetric):
         runtime: Runtime = Runtime(),  # noqa: B008
     ) -> None:
         self.weights, self.long_side, self.stride, self.runtime = weights, long_side, stride, runtime
-        seen = "all frames" if stride == 1 else f"every {stride}th frame"
+        seen = "all frames" if stride == 1 else f"1 frame in {stride}"
         self.measures = (
             Measure(
                 "iq",
@@ -85,4 +87,7 @@ class ImagingQuality(ClipMetric):
 
 def _load_musiq(weights: str, runtime: Runtime) -> Any:
     pyiqa = importlib.import_module("pyiqa")
-    return pyiqa.create_metric("musiq-spaq", device=runtime.torch_device, pretrained_model_path=weights)
+    try:
+        return pyiqa.create_metric("musiq-spaq", device=runtime.torch_device, pretrained_model_path=weights)
+    except (RuntimeError, OSError, pickle.UnpicklingError) as error:
+        raise UserError(f"{weights} does not fit pyiqa's MUSIQ: {str(error).strip().splitlines()[0]}") from error

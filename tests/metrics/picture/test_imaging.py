@@ -1,9 +1,11 @@
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 
+from harmony_lit.errors import UserError
 from metrics.bench.cases import BenchCase
 from metrics.networks import Runtime
 from metrics.picture.imaging import ImagingQuality, musiq_pixels
@@ -46,6 +48,8 @@ def stand_in(monkeypatch, asked):
 
     def create_metric(name, **settings):
         asked.update(settings, name=name)
+        if not Path(settings["pretrained_model_path"]).read_bytes():
+            raise RuntimeError("Error(s) in loading state_dict for MUSIQ:\n\tMissing key(s)")
         return StandIn()
 
     package.create_metric = create_metric
@@ -58,13 +62,20 @@ def test_iq_runs_end_to_end_with_a_stand_in_for_pyiqa(monkeypatch, tmp_path, pan
     stand_in(monkeypatch, asked)
     assert "musiq_spaq" in ImagingQuality().missing()
     weights = tmp_path / "musiq_spaq_ckpt-358bb6af.pth"
-    weights.write_bytes(b"")
+    weights.write_bytes(b"weights")
     metric = ImagingQuality(str(weights), runtime=Runtime("cpu"), stride=2)
     assert metric.missing() is None
     clip = pan([0, 10, 20])
     expected = clip.video[[0, 2]].float().mean() / 255
     assert metric.measure(clip, CASE)["iq"] == pytest.approx(float(expected), rel=1e-5)
     assert (asked["name"], asked["pretrained_model_path"]) == ("musiq-spaq", str(weights))
+
+
+def test_weights_that_do_not_fit_are_told_in_one_sentence(monkeypatch, tmp_path, pan):
+    stand_in(monkeypatch, {})
+    (tmp_path / "other.pth").write_bytes(b"")
+    with pytest.raises(UserError, match="other.pth does not fit pyiqa's MUSIQ"):
+        ImagingQuality(str(tmp_path / "other.pth"), runtime=Runtime("cpu")).measure(pan([0, 1]), CASE)
 
 
 def test_a_pyiqa_that_does_not_import_is_told_not_raised(monkeypatch, tmp_path):
