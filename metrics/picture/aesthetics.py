@@ -81,7 +81,7 @@ class LaionLinear(AestheticHead):
         self.weights, self.clip, self.antialias, self.runtime = weights, clip, antialias, runtime
         scaling = "with antialiasing (CLIP's processor)" if antialias else "without antialiasing (VBench)"
         self.detector = f"LAION linear head over CLIP ViT-L/14, bicubic 224 {scaling}, {runtime.precision}"
-        self.checkpoint = f"{name_of(weights)} over {clip or ''}"
+        self.checkpoint = _both(weights, clip)
 
     def missing(self) -> str | None:
         """See the base."""
@@ -93,7 +93,7 @@ class LaionLinear(AestheticHead):
     def ratings(self, frames: Tensor) -> Tensor:
         """See the base."""
         encoder = shared(load_transformer, "CLIPVisionModelWithProjection", self.clip, self.runtime)
-        head = shared(_load_laion, self.weights, self.runtime.torch_device.type)
+        head = shared(_load_laion, self.weights, str(self.runtime.torch_device))
         pixels = clip_pixels(frames, self.antialias).to(self.runtime.torch_device, self.runtime.dtype)
         features = F.normalize(encoder(pixel_values=pixels).image_embeds.float(), dim=-1)
         return head(features).squeeze(-1).cpu()
@@ -116,7 +116,7 @@ class PredictorV25(AestheticHead):
     ) -> None:
         self.weights, self.siglip, self.runtime = weights, siglip, runtime
         self.detector = f"aesthetic-predictor-v2.5 over SigLIP so400m, bicubic 384, {runtime.precision}"
-        self.checkpoint = f"{name_of(weights)} over {siglip or ''}"
+        self.checkpoint = _both(weights, siglip)
 
     def missing(self) -> str | None:
         """See the base."""
@@ -130,7 +130,7 @@ class PredictorV25(AestheticHead):
     def ratings(self, frames: Tensor) -> Tensor:
         """See the base."""
         encoder = shared(load_transformer, "SiglipVisionModel", self.siglip, self.runtime)
-        head = shared(_load_v25, self.weights, encoder.config.hidden_size, self.runtime.torch_device.type)
+        head = shared(_load_v25, self.weights, encoder.config.hidden_size, str(self.runtime.torch_device))
         pixels = siglip_pixels(frames).to(self.runtime.torch_device, self.runtime.dtype)
         features = F.normalize(encoder(pixel_values=pixels).pooler_output.float(), dim=-1)
         return head(features).squeeze(-1).cpu()
@@ -192,6 +192,10 @@ class AestheticQuality(ClipMetric):
         """See the class."""
         ratings = torch.cat([self.head.ratings(batch) for batch in batches(clip.video, self.stride, self.batch_size)])
         return {"aq": float(ratings.mean()) / 10}
+
+
+def _both(weights: str | None, encoder: str | None) -> str:
+    return " over ".join(name for name in (name_of(weights), encoder) if name)
 
 
 def _load_laion(weights: str, device: str) -> nn.Linear:

@@ -57,8 +57,8 @@ def center_crop(frames: Tensor, size: int) -> Tensor:
 
 def normalised(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Values of 0 to 255 as (x / 255 - mean) / std per channel."""
-    scale = frames.float() / 255
-    return (scale - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    center, spread = (torch.tensor(values, device=frames.device)[:, None, None] for values in (mean, std))
+    return (frames.float() / 255 - center) / spread
 
 
 def batches(frames: Tensor, stride: int, batch_size: int) -> Iterator[Tensor]:

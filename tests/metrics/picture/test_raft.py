@@ -76,3 +76,13 @@ def test_pictures_smaller_than_its_pyramid_get_a_flow(fill):
         flow = fill(RAFTNetwork())(torch.zeros(2, 3, 24, 30), torch.zeros(2, 3, 24, 30), iterations=1)
     assert flow.shape == (2, 2, 24, 30)
     assert torch.isfinite(flow).all()
+
+
+def test_in_bf16_it_gives_nearly_the_same_flow(fill):
+    before, after = 255 * torch.rand(2, 1, 3, 64, 72, generator=torch.Generator().manual_seed(2))
+    network = fill(RAFTNetwork())
+    with torch.inference_mode():
+        exact = network(before, after, iterations=2)
+        rough = network.bfloat16()(before, after, iterations=2)
+    assert rough.dtype == torch.float32
+    assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
