@@ -23,6 +23,7 @@ from torch import Tensor
 from harmony_lit.containers import Clip
 from metrics.base import ClipMetric, Measure, Trace
 from metrics.bench.cases import BenchCase
+from metrics.memo import once_per_clip
 
 SAMPLE_RATE_HZ = 22_050
 """The rate at which the paper's code listens (librosa's default); onsets move with it."""
@@ -44,6 +45,12 @@ def flow_magnitude(video: Tensor) -> NDArray[np.float64]:
         flow = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)  # type: ignore[call-overload]
         means.append(float(np.hypot(flow[..., 0], flow[..., 1]).mean()))
     return np.array([means[0], *means])
+
+
+@once_per_clip
+def _motion(clip: Clip) -> NDArray[np.float64]:
+    """``flow_magnitude`` of a clip, found once for its score and its trace: it is most of what both cost."""
+    return flow_magnitude(clip.video)
 
 
 def onset_strength(audio: Tensor, sample_rate_hz: int) -> NDArray[np.float32]:
@@ -98,7 +105,7 @@ def peak_iou(audible_s: Sequence[float] | NDArray, visual_s: Sequence[float] | N
 def av_align(clip: Clip) -> float:
     """AV-Align of one clip, in [0, 1]; NaN for a clip without any peak."""
     audible_s = audible_peaks_s(onset_strength(clip.audio, clip.sample_rate_hz))
-    return peak_iou(audible_s, visual_peaks_s(flow_magnitude(clip.video), clip.fps), clip.fps)
+    return peak_iou(audible_s, visual_peaks_s(_motion(clip), clip.fps), clip.fps)
 
 
 class AVAlign(ClipMetric):
@@ -120,7 +127,7 @@ class AVAlign(ClipMetric):
 
     def trace(self, clip: Clip, case: BenchCase) -> Trace:
         """Flow magnitude and onset strength with their peaks."""
-        flow, strength = flow_magnitude(clip.video), onset_strength(clip.audio, clip.sample_rate_hz)
+        flow, strength = _motion(clip), onset_strength(clip.audio, clip.sample_rate_hz)
         return Trace(
             visual=tuple(flow / max(flow.max(), 1e-9)),
             audible=tuple(strength / max(strength.max(), 1e-9)),
