@@ -131,8 +131,8 @@ def write_wav(path: str | Path, audio: Tensor, sample_rate_hz: int) -> None:
 
 def read_clip(
     source: Source,
-    fps: float = 25.0,
-    sample_rate_hz: int = 16_000,
+    fps: float | None = 25.0,
+    sample_rate_hz: int | None = 16_000,
     size: tuple[int, int] | None = None,
     require_audio: bool = True,
 ) -> Clip:
@@ -143,8 +143,8 @@ def read_clip(
 
     Args:
         source: Path, or the bytes of a file.
-        fps: Frames per second wanted.
-        sample_rate_hz: Samples per second wanted.
+        fps: Frames per second wanted; None keeps what is stored (its mean, where frames are unevenly spaced).
+        sample_rate_hz: Samples per second wanted; None keeps what is stored.
         size: (height, width) to scale to, filling it, and crop around the centre; None keeps the stored size.
         require_audio: Whether a file without sound is an error; otherwise it reads as silence.
 
@@ -152,17 +152,17 @@ def read_clip(
         UserError: If the file is absent, not a media file, truncated, or lacks a picture or a sound track.
     """
     clip, _ = inspect_clip(source, fps, sample_rate_hz, size, require_audio)
-    samples = round(clip.video.shape[0] * sample_rate_hz / fps)
+    samples = round(clip.video.shape[0] * clip.sample_rate_hz / clip.fps)
     audio = torch.zeros(samples)
     kept = min(samples, clip.audio.numel())
     audio[:kept] = clip.audio[:kept]
-    return Clip(clip.video, audio, fps, sample_rate_hz)
+    return Clip(clip.video, audio, clip.fps, clip.sample_rate_hz)
 
 
 def inspect_clip(
     source: Source,
-    fps: float = 25.0,
-    sample_rate_hz: int = 16_000,
+    fps: float | None = 25.0,
+    sample_rate_hz: int | None = 16_000,
     size: tuple[int, int] | None = None,
     require_audio: bool = True,
 ) -> tuple[Clip, MediaInfo]:
@@ -170,14 +170,17 @@ def inspect_clip(
     name = source_name(source)
     with opened(source) as container:
         stream = picture_track(container, name)
+        fps = fps or float(stream.average_rate or 25)
         pictures, times_s, video_s = decode_pictures(stream, container, fps, size)
     audio, start_s, stored_hz = torch.zeros(0), 0.0, None
     with opened(source) as container:
         if container.streams.audio:
-            audio, start_s = decode_sound(container.streams.audio[0], container, sample_rate_hz, times_s[0])
             stored_hz = container.streams.audio[0].rate
+            sample_rate_hz = sample_rate_hz or stored_hz
+            audio, start_s = decode_sound(container.streams.audio[0], container, sample_rate_hz, times_s[0])
         elif require_audio:
             raise UserError(_no_sound(name))
+    sample_rate_hz = sample_rate_hz or 16_000
     spacing_s = (times_s[-1] - times_s[0]) / max(1, len(times_s) - 1)
     even = times_s[0] + spacing_s * np.arange(len(times_s))
     info = MediaInfo(

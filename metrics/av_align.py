@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import cv2
-import librosa
 import numpy as np
 from librosa.onset import onset_strength as librosa_onset_strength
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from harmony_lit.containers import Clip
 from metrics.base import ClipMetric, Measure, Trace
 from metrics.bench.cases import BenchCase
 from metrics.memo import once_per_clip
+from metrics.rates import resampled
 
 SAMPLE_RATE_HZ = 22_050
 """The rate at which the paper's code listens (librosa's default); onsets move with it."""
@@ -55,7 +55,7 @@ def _motion(clip: Clip) -> NDArray[np.float64]:
 
 def onset_strength(audio: Tensor, sample_rate_hz: int) -> NDArray[np.float32]:
     """Librosa's onset strength of ``audio`` (S,), one value every 512 samples at 22.05 kHz."""
-    samples = librosa.resample(audio.numpy(), orig_sr=sample_rate_hz, target_sr=SAMPLE_RATE_HZ)
+    samples = resampled(audio, sample_rate_hz, SAMPLE_RATE_HZ).numpy()
     return librosa_onset_strength(y=samples, sr=SAMPLE_RATE_HZ)
 
 
@@ -117,6 +117,8 @@ class AVAlign(ClipMetric):
             "higher",
             "IoU of librosa onsets (22.05 kHz) and local maxima of mean Farneback flow "
             "(0.5, 3, 15, 3, 5, 1.2, 0), matched within one frame (Yariv et al. 2023).",
+            title="AV-Align",
+            detector="librosa onsets, OpenCV Farneback",
         ),
     )
 

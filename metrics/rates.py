@@ -23,9 +23,13 @@ def frames_at(clip: Clip, fps: float) -> Tensor:
 
 
 def samples_at(clip: Clip, sample_rate_hz: int) -> Tensor:
-    """``clip.audio`` (S,) on the CPU at ``sample_rate_hz``, band-limited by librosa's default resampler."""
-    audio = clip.audio.detach().cpu().float()
-    if clip.sample_rate_hz == sample_rate_hz or not audio.numel():
-        return audio
-    samples = librosa.resample(audio.numpy(), orig_sr=clip.sample_rate_hz, target_sr=sample_rate_hz)
-    return torch.from_numpy(samples)
+    """``clip.audio`` (S,) at ``sample_rate_hz``; see ``resampled``."""
+    return resampled(clip.audio, clip.sample_rate_hz, sample_rate_hz)
+
+
+def resampled(waveform: Tensor, sample_rate_hz: int, wanted_hz: int) -> Tensor:
+    """``waveform`` (S,) at ``wanted_hz``, float32 on the CPU, band-limited by librosa's default resampler."""
+    waveform = waveform.detach().cpu().float()
+    if sample_rate_hz == wanted_hz or not waveform.numel():
+        return waveform
+    return torch.from_numpy(librosa.resample(waveform.numpy(), orig_sr=sample_rate_hz, target_sr=wanted_hz))

@@ -25,7 +25,7 @@ from metrics.audio.aesthetics_network import AXES, LAYOUT, AestheticsNetwork, He
 from metrics.base import ClipMetric, Direction, Measure, Score
 from metrics.bench.cases import BenchCase
 from metrics.networks import Runtime, absent_model, locate_model, name_of, shared
-from metrics.resample import at_rate
+from metrics.rates import resampled
 
 SAMPLE_RATE_HZ, WINDOW_S = 16_000, 10
 WINDOW = SAMPLE_RATE_HZ * WINDOW_S
@@ -68,7 +68,7 @@ class AudioboxAesthetics(ClipMetric):
     def __init__(
         self,
         weights: str | None = "facebook/audiobox-aesthetics",
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.weights, self.runtime = weights, runtime
         protocol = (
@@ -97,7 +97,7 @@ class AudioboxAesthetics(ClipMetric):
     @torch.inference_mode()
     def measure(self, clip: Clip, case: BenchCase) -> Mapping[str, float | Score]:
         """The four axes of one clip."""
-        waveform = at_rate(clip.audio, clip.sample_rate_hz, SAMPLE_RATE_HZ)
+        waveform = resampled(clip.audio, clip.sample_rate_hz, SAMPLE_RATE_HZ)
         if not waveform.numel():
             return {measure.key: Score.none("no sound") for measure in self.measures}
         network, scale = shared(_load, self.weights, self.runtime)

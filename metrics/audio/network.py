@@ -21,7 +21,7 @@ from harmony_lit.pretrained.source import open_weights
 from metrics.bench.scoring import read_scored_clip
 from metrics.memo import once_per_clip
 from metrics.networks import Runtime, absent, name_of
-from metrics.resample import at_rate
+from metrics.rates import resampled
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SoundNetwork(ABC):
     sample_rate_hz: ClassVar[int] = 16_000
     classes: ClassVar[int] = 0
 
-    def __init__(self, weights: str | None = None, runtime: Runtime = Runtime()) -> None:  # noqa: B008
+    def __init__(self, weights: str | None = None, runtime: Runtime = Runtime()) -> None:
         self.weights, self.runtime = weights, runtime
 
     def __eq__(self, other: object) -> bool:
@@ -88,7 +88,7 @@ class SoundNetwork(ABC):
 def _hear(clip: Clip, network: SoundNetwork) -> Heard:
     """What ``network`` makes of a clip's sound, freed of its mean as in av-benchmark."""
     waveform = clip.audio.detach().cpu().float()
-    return network.hear(at_rate(waveform - waveform.mean(), clip.sample_rate_hz, network.sample_rate_hz))
+    return network.hear(resampled(waveform - waveform.mean(), clip.sample_rate_hz, network.sample_rate_hz))
 
 
 hear_clip = once_per_clip(_hear)

@@ -29,7 +29,7 @@ class AST(SoundNetwork):
     def __init__(
         self,
         weights: str | None = "MIT/ast-finetuned-audioset-10-10-0.4593",
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         super().__init__(weights, runtime)
 

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import torch
 
-from data.media import read_audio, read_clip
+from data.media import probe_audio_rate, read_audio, read_clip
 from harmony_lit.containers import Clip
 from harmony_lit.errors import UserError
 from metrics.base import BenchMetric, ClipMetric, Measure, OffsetCurve, Score, SetMetric, Trace
@@ -81,16 +81,22 @@ def score_clip(case: BenchCase, clip: Clip, metrics: Mapping[str, BenchMetric], 
     )
 
 
-def read_scored_clip(path: Path) -> Clip:
-    """The clip at ``path`` as it is scored: pictures of the mp4, sound of the ``.flac`` beside it if there is one."""
+def read_scored_clip(path: Path, fps: float | None = None, sample_rate_hz: int | None = None) -> Clip:
+    """The clip at ``path`` as it is scored: pictures of the mp4, sound of the ``.flac`` beside it if there is one.
+
+    Both are at their own rates unless others are asked for: frames that were doubled on the way have no motion between
+    them, which AV-Align would take for a rhythm.
+    """
     lossless = path.with_suffix(".flac")
-    clip = read_clip(path, require_audio=not lossless.is_file())
     if not lossless.is_file():
-        return clip
-    heard = read_audio(lossless, clip.sample_rate_hz)[: clip.audio.numel()]
-    audio = torch.zeros_like(clip.audio)
-    audio[: heard.numel()] = heard
-    return Clip(clip.video, audio, clip.fps, clip.sample_rate_hz)
+        return read_clip(path, fps, sample_rate_hz)
+    clip = read_clip(path, fps, sample_rate_hz, require_audio=False)
+    rate = sample_rate_hz or probe_audio_rate(lossless) or clip.sample_rate_hz
+    heard = read_audio(lossless, rate)
+    audio = torch.zeros(round(clip.video.shape[0] * rate / clip.fps))
+    kept = min(len(audio), len(heard))
+    audio[:kept] = heard[:kept]
+    return Clip(clip.video, audio, clip.fps, rate)
 
 
 class Scorer:

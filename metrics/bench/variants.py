@@ -92,7 +92,8 @@ class CodecRoundTrip(Variant):
         """Encodes and decodes in batches; notes ``psnr_db`` and ``audio_lsd_db``."""
         for start in range(0, len(cases), studio.batch_size):
             chosen = cases[start : start + studio.batch_size]
-            truths = [read_scored_clip(truth_of(case)) for case in chosen]
+            rates = studio.system.geometry.fps, studio.system.geometry.sample_rate_hz
+            truths = [read_scored_clip(truth_of(case), *rates) for case in chosen]
             for case, truth, clip in zip(chosen, truths, round_trip(studio.system, truths), strict=True):
                 notes = {"psnr_db": psnr_db(truth.video, clip.video), "audio_lsd_db": lsd_db(truth.audio, clip.audio)}
                 yield Made(case, clip, notes)

@@ -68,7 +68,7 @@ class Clap(ClipMetric):
         runtime: Where the network runs, and how precisely.
     """
 
-    def __init__(self, weights: str | None = None, runtime: Runtime = Runtime()) -> None:  # noqa: B008
+    def __init__(self, weights: str | None = None, runtime: Runtime = Runtime()) -> None:
         self.measures = (
             Measure("clap", "higher", _PROTOCOL, digits=3, title="CLAP", detector="CLAP", checkpoint=name_of(weights)),
         )

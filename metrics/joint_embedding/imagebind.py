@@ -69,7 +69,7 @@ class ImageBindVideo(ClipMetric):
         runtime: Where the network runs, and how precisely.
     """
 
-    def __init__(self, weights: str | None = None, runtime: Runtime = Runtime()) -> None:  # noqa: B008
+    def __init__(self, weights: str | None = None, runtime: Runtime = Runtime()) -> None:
         protocol = (
             "Cosine of ImageBind's embeddings of picture and sound; the picture as first and last frame of five pieces "
             f"of 2 s, three crops of 224 each; {_AUDIO_PROTOCOL}."
@@ -106,7 +106,7 @@ class ImageBindText(ClipMetric):
         self,
         weights: str | None = None,
         tokenizer: str = "openai/clip-vit-large-patch14",
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         protocol = (
             f"Cosine of ImageBind's embeddings of the audio caption and the sound; {_AUDIO_PROTOCOL}; cases without an "

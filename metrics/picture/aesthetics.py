@@ -76,7 +76,7 @@ class LaionLinear(AestheticHead):
         weights: str | None = None,
         clip: str | None = None,
         antialias: bool = True,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.weights, self.clip, self.antialias, self.runtime = weights, clip, antialias, runtime
         scaling = "with antialiasing (CLIP's processor)" if antialias else "without antialiasing (VBench)"
@@ -112,7 +112,7 @@ class PredictorV25(AestheticHead):
         self,
         weights: str | None = None,
         siglip: str | None = None,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.weights, self.siglip, self.runtime = weights, siglip, runtime
         self.detector = f"aesthetic-predictor-v2.5 over SigLIP so400m, bicubic 384, {runtime.precision}"

@@ -112,7 +112,7 @@ class Raft(FlowEstimator):
         weights: str | None = None,
         iterations: int = 20,
         batch_size: int = 1,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.weights, self.iterations, self.batch_size, self.runtime = weights, iterations, batch_size, runtime
         self.detector = f"RAFT, {iterations} iterations, {runtime.precision}"

@@ -63,7 +63,7 @@ class IdentityConsistency(ClipMetric):
         size: int = 224,
         stride: int = 1,
         batch_size: int = 32,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.dino, self.size, self.stride, self.batch_size, self.runtime = dino, size, stride, batch_size, runtime
         seen = "all frames" if stride == 1 else f"1 frame in {stride}"

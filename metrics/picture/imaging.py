@@ -43,7 +43,7 @@ class ImagingQuality(ClipMetric):
         weights: str | None = None,
         long_side: int = 512,
         stride: int = 1,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.weights, self.long_side, self.stride, self.runtime = weights, long_side, stride, runtime
         seen = "all frames" if stride == 1 else f"1 frame in {stride}"

@@ -87,7 +87,7 @@ class Amt(FrameInterpolator):
         self,
         weights: str | None = None,
         batch_size: int = 1,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.weights, self.batch_size, self.runtime = weights, batch_size, runtime
         self.detector = f"AMT-S, {runtime.precision}"

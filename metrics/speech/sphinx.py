@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harmony_lit.errors import UserError
 from metrics.networks import absent_package, shared
-from metrics.resample import at_rate
+from metrics.rates import resampled
 from metrics.speech.recogniser import Recogniser
 
 SAMPLE_RATE_HZ = 16_000
@@ -74,7 +74,7 @@ class PocketSphinx(Recogniser):
         if not waveform.numel():
             return ""
         decoder = shared(_load, str(self._grammar_file()) if self.grammar else None)
-        heard = silence_pauses(at_rate(waveform, sample_rate_hz, SAMPLE_RATE_HZ))
+        heard = silence_pauses(resampled(waveform, sample_rate_hz, SAMPLE_RATE_HZ))
         whole = (heard * 32768).round().clamp(-32768, 32767).to(torch.int16)
         decoder.reinit_feat()  # its estimate of the noise is otherwise that of all clips before
         decoder.start_utt()

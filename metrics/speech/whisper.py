@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metrics.networks import Runtime, absent_model, locate_model, name_of, shared
-from metrics.resample import at_rate
+from metrics.rates import resampled
 from metrics.speech.recogniser import Recogniser
 
 SAMPLE_RATE_HZ = 16_000
@@ -25,7 +25,7 @@ class Whisper(Recogniser):
         runtime: Where and how precisely the network runs.
     """
 
-    def __init__(self, weights: str = "openai/whisper-large-v3", runtime: Runtime = Runtime()) -> None:  # noqa: B008
+    def __init__(self, weights: str = "openai/whisper-large-v3", runtime: Runtime = Runtime()) -> None:
         self.weights, self.runtime = weights, runtime
         self.checkpoint = name_of(weights)
 
@@ -52,7 +52,7 @@ class Whisper(Recogniser):
     def transcribe(self, waveform: Tensor, sample_rate_hz: int, language: str) -> str:
         """See the base."""
         processor, network = self._loaded()
-        samples = at_rate(waveform, sample_rate_hz, SAMPLE_RATE_HZ)
+        samples = resampled(waveform, sample_rate_hz, SAMPLE_RATE_HZ)
         long = len(samples) > WINDOW_S * SAMPLE_RATE_HZ
         heard = processor(
             samples.numpy(),

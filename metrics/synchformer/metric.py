@@ -80,7 +80,7 @@ class DeSync(ClipMetric):
         self,
         weights: str | None = None,
         segments_at_once: int = 2,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.measures = (
             Measure(
