@@ -1,4 +1,4 @@
-"""``python -m metrics.shifted CLIP ...``: what metrics of synchrony say of clips whose sound was moved.
+"""``python -m metrics.shifted CLIP``: what metrics of synchrony say of a clip whose sound was moved.
 
 Shape legend: F frames, S samples.
 """
@@ -20,7 +20,7 @@ from metrics.av_align import AVAlign
 from metrics.base import ClipMetric, Score
 from metrics.bench.cases import UNCATEGORISED, BenchCase
 
-SHIFTS_S = (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4)
+SHIFTS_S = (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4)
 
 
 def shift_sound(clip: Clip, shift_s: float, margin_s: float) -> Clip:
@@ -58,23 +58,22 @@ def scores_by_shift(
 
 
 def main(
-    clips: list[Path],
+    clip: Path,
     metrics: list[ClipMetric] | None = None,
     shifts_s: list[float] | None = None,
     fps: float | None = None,
 ) -> None:
-    """Prints the scores of clips at every shift of their sound.
+    """Prints the scores of a clip at every shift of its sound.
 
     Args:
-        clips: Media files.
+        clip: A media file.
         metrics: What is measured; AV-Align, if none is named.
         shifts_s: By how many seconds the sound is later.
         fps: Frames per second to read at; as stored, if not given.
     """
-    for path in clips:
-        clip = read_clip(path, fps or inspect_clip(path)[1].fps)
-        scores = scores_by_shift(clip, metrics or [AVAlign()], shifts_s or SHIFTS_S)
-        Console().print(_table(f"{path.stem}, {clip.fps:g} fps", scores))
+    read = read_clip(clip, fps or inspect_clip(clip)[1].fps)
+    scores = scores_by_shift(read, metrics or [AVAlign()], shifts_s or SHIFTS_S)
+    Console().print(_table(f"{clip.stem}, {read.fps:g} fps", scores))
 
 
 def _table(title: str, scores: Mapping[float, Mapping[str, Score]]) -> Table:
