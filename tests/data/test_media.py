@@ -167,3 +167,12 @@ def test_real_clips_read_whole(name: str) -> None:
 @real_clips
 def test_a_wav_reads_as_it_is() -> None:
     assert read_audio(ASSETS / "speech" / "jfk.wav").numel() == 176_000
+
+
+def test_no_rate_asked_for_is_the_rate_that_is_stored() -> None:
+    clip = flash_and_click(frames=45, at_frame=20, fps=15.0, rate=44_100)
+    again = read_clip(encode_mp4(clip), fps=None, sample_rate_hz=None)
+    assert (again.fps, again.sample_rate_hz) == (15.0, 44_100)
+    assert again.video.shape[0] == 45
+    assert again.audio.numel() == 45 * 2940
+    assert int((again.video.float().mean((1, 2, 3)) > 127).int().argmax()) == 20
