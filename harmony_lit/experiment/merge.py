@@ -14,7 +14,8 @@ def merge(base: Any, over: Any, path: str = "") -> Any:
     """``over`` laid on ``base``; neither is changed.
 
     Mappings merge key by key and everything else replaces. A mapping whose ``class_path`` differs from the one below
-    replaces the whole node, since the ``init_args`` of one class mean nothing to another.
+    replaces the whole node, since the ``init_args`` of one class mean nothing to another; ``init_args`` alone, whose class
+    is yet to be named, are kept.
 
     Raises:
         UserError: If part of a node is changed that is a reference to another, such as ``${network}``.
@@ -23,7 +24,8 @@ def merge(base: Any, over: Any, path: str = "") -> Any:
         raise UserError(f"{path}: is taken from {base}, so change it there, or give a whole node with a class_path")
     if not (isinstance(base, dict) and isinstance(over, dict)):
         return copy.deepcopy(over)
-    if "class_path" in over and over["class_path"] != base.get("class_path"):
+    waiting = "init_args" in base and "class_path" not in base
+    if "class_path" in over and over["class_path"] != base.get("class_path") and not waiting:
         return copy.deepcopy(over)
     merged = copy.deepcopy(base)
     for key, value in over.items():

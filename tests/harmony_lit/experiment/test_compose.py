@@ -123,3 +123,11 @@ def test_what_is_written_reads_back_the_same(folder: Path) -> None:
     experiment = compose(folder / "child.yaml", ["seed=5"])
     (folder / "config.yaml").write_text(experiment.to_yaml())
     assert Experiment.load(folder / "config.yaml") == experiment
+
+
+def test_arguments_wait_for_the_class_that_they_are_for():
+    base = {"bench": {"init_args": {"metrics": {"a": 1}}}}
+    named = merge(base, {"bench": {"class_path": "x.Bench", "init_args": {"workers": 0}}})
+    assert named == {"bench": {"init_args": {"metrics": {"a": 1}, "workers": 0}, "class_path": "x.Bench"}}
+    other = merge(named, {"bench": {"class_path": "x.Other"}})
+    assert other == {"bench": {"class_path": "x.Other"}}
