@@ -1,0 +1,1 @@
+"""Faces in clips: where they come from, and how they are cut out."""
