@@ -59,8 +59,8 @@ codecs: setup ## Train the world's codecs again from nothing (the weights shippe
 	$(BIN)/harmony fit experiments/codec/world_audio.yaml
 
 syncnet: setup ## Train the world's SyncNet again from nothing (the weights shipped in metrics/sync)
-	$(BIN)/harmony data world runs/sync/clips --clips 600
-	$(BIN)/harmony fit experiments/sync/world.yaml
+	$(BIN)/harmony data world $(RUN)/clips --clips $(CLIPS) --run $(RUN)
+	$(BIN)/harmony fit experiments/sync/world.yaml paths.clips=$(RUN)/clips
 	$(BIN)/python -m metrics.sync
 
 ablation: setup ## Train and bench the five steps of the ablation ladder, one after the other

@@ -74,9 +74,7 @@ class WindowLoader:
         batches: How many batches; None for no end.
     """
 
-    def __init__(
-        self, windows: Windows, batch_size: int, first: Callable[[], int], batches: int | None = None
-    ) -> None:
+    def __init__(self, windows: Windows, batch_size: int, first: Callable[[], int], batches: int | None = None) -> None:
         self._windows, self._batch_size, self._first, self._batches = windows, batch_size, first, batches
 
     def __iter__(self) -> Iterator[Any]:

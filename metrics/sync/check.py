@@ -1,4 +1,4 @@
-"""How good a SyncNet is on clips that are known to be in sync: does it read shifts, does it tell true from foreign sound?
+"""How good a SyncNet is on true clips: does it read shifts, does it tell true from foreign sound?
 
 ``python -m metrics.sync`` prints the table for the world's; the slow test asserts its bounds.
 """

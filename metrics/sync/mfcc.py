@@ -1,7 +1,7 @@
 """The cepstra that SyncNet hears: 13 of them every 10 ms, as ``python_speech_features`` computes them by default.
 
-Frames of 25 ms without a window after pre-emphasis, power spectrum of 512 points, 26 triangles between 0 Hz and half the
-rate on the mel scale of 2595 log10(1 + f / 700), natural logarithm, orthonormal DCT-II, sinusoidal lifter; the first
+Frames of 25 ms without a window after pre-emphasis, power spectrum of 512 points, 26 triangles up to half the rate on
+the mel scale of 2595 log10(1 + f / 700), natural logarithm, orthonormal DCT-II, sinusoidal lifter; the first
 cepstrum is replaced by the logarithm of the frame's energy. Samples are whole numbers of 16 bits, not fractions of one.
 
 Shape legend: S samples, T frames of 10 ms.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from harmony_lit.errors import UserError
@@ -55,10 +56,11 @@ class SyncNet(nn.Module):
             "audio_widths": list(audio_widths),
             "features": features,
         }
-        self.netcnnaud = _audio_tower(audio_widths)
+        # Channels last: otherwise pooling takes longer than the convolutions.
+        self.netcnnaud = _audio_tower(audio_widths).to(memory_format=torch.channels_last)
         self.netfcaud = _head(audio_widths[-1], features)
         self.netfclip = _head(lip_widths[-1], features)
-        self.netcnnlip = _lip_tower(lip_widths, size)
+        self.netcnnlip = _lip_tower(lip_widths, size).to(memory_format=torch.channels_last_3d)
 
     def lip_features(self, video: Tensor) -> Tensor:
         """Features of all windows of five successive frames.
@@ -85,7 +87,7 @@ def _audio_tower(widths: Sequence[int]) -> nn.Sequential:
     a, b, c, d, e, f = widths
     return nn.Sequential(
         *_conv(nn.Conv2d(1, a, 3, padding=1)),
-        nn.MaxPool2d(1),  # does nothing but take a number, as published
+        nn.Identity(),  # published as a pooling of one, which does nothing but take a number
         *_conv(nn.Conv2d(a, b, 3, padding=1)),
         nn.MaxPool2d(3, stride=(1, 2)),
         *_conv(nn.Conv2d(b, c, 3, padding=1)),

@@ -50,7 +50,9 @@ class SyncNetModule(NetworkModule):
 
     def training_loss(self, batch: FaceCut) -> Tensor:
         """See the base."""
-        return contrastive_loss(self.network.lip_features(batch.video.float()), self.network.audio_features(batch.cepstra))
+        # The last window of the picture has no whole window of sound, here as in the score.
+        lips = self.network.lip_features(batch.video.float())[:, :-1]
+        return contrastive_loss(lips, self.network.audio_features(batch.cepstra))
 
     def validation_loss(self, batch: FaceCut) -> Tensor:
         """See the base."""

@@ -16,7 +16,9 @@ from metrics.faces.base import WholePicture
 from metrics.networks import Runtime
 from metrics.sync.check import auc, check_sync, with_lead
 from metrics.sync.checkpoint import load_syncnet
-from metrics.sync.data import FaceCut, FaceCuts, FaceDataModule
+from metrics.sync.data import Face, FaceCut, FaceCuts, FaceDataModule
+from metrics.sync.distortion import Distortion
+from metrics.sync.mfcc import mfcc, whole_samples
 from metrics.sync.network import SyncNet
 from metrics.sync.training import SyncNetModule, contrastive_loss
 
@@ -32,10 +34,10 @@ def shards(tmp_path_factory, blinking) -> str:
     return str(folder)
 
 
-def counted_face(frames: int) -> FaceCut:
-    """A face whose frames and cepstra are their own numbers."""
-    video = torch.arange(frames)[None, :, None, None].expand(3, -1, 2, 2)
-    return FaceCut(video, torch.arange(4 * frames)[None].expand(13, -1))
+def counted_face(frames: int, seed: int = 0) -> Face:
+    """A face whose frames are their own numbers, and noise."""
+    video = torch.arange(frames, dtype=torch.uint8)[None, :, None, None].expand(3, -1, 2, 2)
+    return Face(video, 0.1 * torch.randn(640 * frames, generator=torch.Generator().manual_seed(seed)))
 
 
 def test_the_loss_agrees_with_a_loop() -> None:
@@ -51,20 +53,51 @@ def test_the_loss_agrees_with_a_loop() -> None:
 
 
 def test_sound_and_picture_of_a_cut_begin_together() -> None:
-    cuts = FaceCuts([counted_face(30), counted_face(40)], 10, seed=0)
+    face = counted_face(40)
+    cuts = FaceCuts([face], 10, seed=0)
+    firsts = set()
     for number in range(20):
         video, cepstra = cuts[number]
-        assert video.shape == (3, 10, 2, 2)
-        assert cepstra.shape == (13, 40)
-        assert cepstra[0, 0] == 4 * video[0, 0, 0, 0]
+        first = int(video[0, 0, 0, 0])
+        assert torch.equal(video, face.video[:, first : first + 10])
+        heard = mfcc(whole_samples(face.audio[640 * first : 640 * (first + 10)]))
+        torch.testing.assert_close(cepstra, torch.from_numpy(heard).float())
+        firsts.add(first)
+    assert len(firsts) > 5
 
 
 def test_every_face_is_drawn_once_in_an_epoch() -> None:
-    faces = [FaceCut(torch.full((3, 10, 2, 2), n), torch.full((13, 40), n)) for n in range(7)]
+    faces = [Face(torch.full((3, 10, 2, 2), n), torch.zeros(6400)) for n in range(7)]
     cuts = FaceCuts(faces, 10, seed=0)
     epochs = [[int(cuts[number].video[0, 0, 0, 0]) for number in range(first, first + 7)] for first in (0, 7)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(7))
     assert epochs[0] != epochs[1]
+
+
+def test_a_cut_is_distorted_by_its_number_alone() -> None:
+    plain, distorted = (FaceCuts([counted_face(20)], 10, seed=0, distortion=d) for d in (None, Distortion()))
+    assert torch.equal(distorted[3].video, distorted[3].video)
+    assert torch.equal(distorted[3].cepstra, distorted[3].cepstra)
+    assert not torch.equal(distorted[3].video, plain[3].video)
+    assert not torch.equal(distorted[3].cepstra, plain[3].cepstra)
+
+
+def test_a_distortion_of_nothing_changes_nothing() -> None:
+    face = Face(torch.randint(0, 256, (3, 9, 8, 8), dtype=torch.uint8), torch.rand(5760) - 0.5)
+    nothing = Distortion(light=0, grain=0, blur=0, gain_db=0, floor_db=-300)
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(nothing.picture(face.video, generator), face.video)
+    torch.testing.assert_close(nothing.sound(face.audio, generator), face.audio)
+
+
+def test_blur_moves_nothing_in_time_or_space() -> None:
+    video = torch.zeros(3, 9, 8, 8, dtype=torch.uint8)
+    video[:, 4, 2:4, 2:4] = 240
+    blurred = Distortion(light=0, grain=0, blur=1).picture(video, torch.Generator().manual_seed(0)).float()
+    assert blurred[:, 3].mean() == blurred[:, 5].mean() == pytest.approx(blurred[:, 4].mean().item(), rel=0.01)
+    columns = torch.arange(8.0)
+    centre = (blurred[0, 4] * columns).sum() / blurred[0, 4].sum()
+    assert centre == pytest.approx(2.5, abs=0.05)
 
 
 def test_faces_that_are_too_short_or_absent_are_refused() -> None:
@@ -81,7 +114,7 @@ def test_categories_that_are_not_wanted_are_left_out(shards: str) -> None:
     batch = next(iter(module.train_dataloader()))
     assert isinstance(batch, FaceCut)
     assert batch.video.shape == (2, 3, 12, 52, 52)
-    assert batch.cepstra.shape == (2, 13, 48)
+    assert batch.cepstra.shape == (2, 13, 47)
     with pytest.raises(UserError, match="no face was found"):
         FaceDataModule(shards, WholePicture(), size=52, frames=12, categories=["complex"]).train_dataloader()
 
