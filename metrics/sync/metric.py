@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Literal
 
 from harmony_lit.containers import Clip
-from metrics.base import ClipMetric, Measure, OffsetCurve, Score
+from metrics.base import ClipMetric, Measure, XXCurve, Score
 from metrics.bench.cases import UNCATEGORISED, BenchCase
 from metrics.faces.base import FaceSource
 from metrics.memo import once_per_clip
@@ -79,11 +80,11 @@ class SyncNetMetric(ClipMetric):
             f"of {', '.join(self.categories)} cases; no face: excluded."
         )
         offset = f"{protocol} Absolute value, of the face of the highest Sync-C."
-        named = {"detector": "SyncNet (Chung & Zisserman 2016)", "checkpoint": name_of(self.weights)}
+        measure = partial(Measure, detector="SyncNet (Chung & Zisserman 2016)", checkpoint=name_of(self.weights))
         self.measures = (
-            Measure("sync_c", "higher", protocol, title="Sync-C", **named),
-            Measure("sync_d", "lower", protocol, title="Sync-D", **named),
-            Measure("sync_offset", "lower", offset, unit="frames", digits=1, title="|Offset|", **named),
+            measure("sync_c", "higher", protocol, title="Sync-C"),
+            measure("sync_d", "lower", protocol, title="Sync-D"),
+            measure("sync_offset", "lower", offset, unit="frames", digits=1, title="|Offset|"),
         )
         super().__init__()
 

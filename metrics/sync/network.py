@@ -56,11 +56,13 @@ class SyncNet(nn.Module):
             "audio_widths": list(audio_widths),
             "features": features,
         }
-        # Channels last: otherwise pooling takes longer than the convolutions.
-        self.netcnnaud = _audio_tower(audio_widths).to(memory_format=torch.channels_last)
+        self.netcnnaud = _audio_tower(audio_widths)
         self.netfcaud = _head(audio_widths[-1], features)
         self.netfclip = _head(lip_widths[-1], features)
-        self.netcnnlip = _lip_tower(lip_widths, size).to(memory_format=torch.channels_last_3d)
+        self.netcnnlip = _lip_tower(lip_widths, size)
+        # Otherwise pooling takes longer on a CPU than the convolutions. (The annotations of torch forget the argument.)
+        self.netcnnaud.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.netcnnlip.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def lip_features(self, video: Tensor) -> Tensor:
         """Features of all windows of five successive frames.
