@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from harmony_lit.containers import Clip
-from metrics.base import ClipMetric, Measure, XXCurve, Score
+from metrics.base import ClipMetric, Measure, OffsetCurve, Score
 from metrics.bench.cases import UNCATEGORISED, BenchCase
 from metrics.faces.base import FaceSource
 from metrics.memo import once_per_clip
