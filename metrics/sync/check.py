@@ -16,7 +16,7 @@ from torch import Tensor
 from harmony_lit.containers import Clip
 from metrics.faces.base import FaceSource
 from metrics.sync.features import crop_sound, hear, see, sound_at_16_khz, window_count
-from metrics.sync.network import SyncNet
+from metrics.sync.network import WINDOW_FRAMES, SyncNet
 from metrics.sync.score import SyncScore, sync_score
 
 
@@ -75,11 +75,10 @@ def check_sync(
     """
     crops = [faces.crops(clip, network.size)[0] for clip in clips]
     sounds = [crop_sound(crop, sound_at_16_khz(clip)) for crop, clip in zip(crops, clips, strict=True)]
-    counts = [window_count(len(crop.frames), len(sound)) for crop, sound in zip(crops, sounds, strict=True)]
-    lips = [see(network, crop.frames, count) for crop, count in zip(crops, counts, strict=True)]
+    lips = [see(network, crop.frames, len(crop.frames) - WINDOW_FRAMES) for crop in crops]
 
     def scored(index: int, sound: Tensor) -> SyncScore:
-        count = min(counts[index], window_count(len(lips[index]) + 5, len(sound)))
+        count = window_count(len(crops[index].frames), len(sound))
         return sync_score(lips[index][:count], hear(network, sound, count))
 
     true = [scored(index, sound) for index, sound in enumerate(sounds)]
