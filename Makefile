@@ -9,7 +9,7 @@ CLIPS ?= 1000
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart demo test test-slow lint format codecs ablation clean
+.PHONY: help setup quickstart demo test test-slow lint format codecs syncnet ablation clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,11 @@ codecs: setup ## Train the world's codecs again from nothing (the weights shippe
 	$(BIN)/harmony data world runs/codec/clips --clips 600
 	$(BIN)/harmony fit experiments/codec/world_video.yaml
 	$(BIN)/harmony fit experiments/codec/world_audio.yaml
+
+syncnet: setup ## Train the world's SyncNet again from nothing (the weights shipped in metrics/sync)
+	$(BIN)/harmony data world $(RUN)/clips --clips $(CLIPS) --run $(RUN)
+	$(BIN)/harmony fit experiments/sync/world.yaml paths.clips=$(RUN)/clips
+	$(BIN)/python -m metrics.sync
 
 ablation: setup ## Train and bench the five steps of the ablation ladder, one after the other
 	@set -e; for step in 0_global 1_gldi 2_rope 3_cts 4_sync_cfg; do \

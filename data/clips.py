@@ -1,4 +1,4 @@
-"""Windows of decoded clips for training codecs: a split held in memory, cut at random places.
+"""Windows of decoded clips for training codecs and detectors: a split held in memory, cut at random places.
 
 Shape legend: B batch, F pixel frames, H W rows and columns, S samples.
 """
@@ -6,19 +6,29 @@ Shape legend: B batch, F pixel frames, H W rows and columns, S samples.
 from __future__ import annotations
 
 import itertools
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from data.order import seed_of
 from data.shards import StoredClip, iterate_clips
 from harmony_lit.errors import UserError
 
 
-class RandomWindows:
+class Windows(ABC):
+    """An endless sequence of samples, each of which depends on its number alone."""
+
+    @abstractmethod
+    def __getitem__(self, number: int) -> Any:
+        """Sample ``number``: a tensor, or a named tuple of tensors."""
+
+
+class RandomWindows(Windows):
     """An endless sequence of random cuts of one length, each from a random clip.
 
     Window n depends on the seed and on n alone, so that a loader can begin anywhere.
@@ -64,18 +74,16 @@ class WindowLoader:
         batches: How many batches; None for no end.
     """
 
-    def __init__(
-        self, windows: RandomWindows, batch_size: int, first: Callable[[], int], batches: int | None = None
-    ) -> None:
+    def __init__(self, windows: Windows, batch_size: int, first: Callable[[], int], batches: int | None = None) -> None:
         self._windows, self._batch_size, self._first, self._batches = windows, batch_size, first, batches
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         """Batches (B, ...)."""
         first = self._first()
         numbers = itertools.count(first) if self._batches is None else range(first, first + self._batches)
         for number in numbers:
             start = number * self._batch_size
-            yield torch.stack([self._windows[index] for index in range(start, start + self._batch_size)])
+            yield default_collate([self._windows[index] for index in range(start, start + self._batch_size)])
 
 
 class ClipDataModule(LightningDataModule):
@@ -93,12 +101,12 @@ class ClipDataModule(LightningDataModule):
         self.root, self.batch_size, self.val_batches, self.seed = root, batch_size, val_batches, seed
 
     @abstractmethod
-    def part(self, stored: StoredClip) -> Tensor:
+    def part(self, stored: StoredClip) -> Any:
         """What is learned of a clip."""
 
     @abstractmethod
-    def windows(self, clips: Sequence[Tensor], seed: int) -> RandomWindows:
-        """Windows of ``clips``."""
+    def windows(self, clips: Sequence[Any], seed: int) -> Windows:
+        """Windows of the parts ``clips``."""
 
     def train_dataloader(self) -> WindowLoader:
         """Batch n is for step n, whenever training starts."""

@@ -7,39 +7,32 @@ what a channel can carry. Latents that decode well in spite of it are smooth and
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Self
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from harmony_lit.codecs.conv_video import ConvVideoCodec
-from harmony_lit.codecs.files import save_weights
 from harmony_lit.codecs.losses import spectral_loss, video_loss
 from harmony_lit.codecs.spectral_audio import SpectralAudioCodec
-from harmony_lit.errors import UserError
+from harmony_lit.training.single import NetworkModule
 
 
-class CodecModule(L.LightningModule):
-    """What the fits of both codecs share: optimiser, schedule, latent noise and export.
+class CodecModule(NetworkModule):
+    """What the fits of both codecs share: reconstruction through noisy latents.
 
     Args:
         network: The autoencoder to train.
         settings: Its settings, stored beside the exported weights.
         export: Where to write the safetensors file when the fit ends.
-        learning_rate: Peak of AdamW's learning rate; it rises for 5 % of the steps, then a cosine
-            takes it to zero at ``trainer.max_steps``.
+        learning_rate: Peak learning rate.
         noise: Largest standard deviation of the noise on normalised latents; each sample draws its own, from 0.
     """
 
     def __init__(
         self, network: nn.Module, settings: dict[str, int], export: str, learning_rate: float, noise: float
     ) -> None:
-        super().__init__()
-        self.network: Any = network  # each codec calls its own
-        self.settings = settings
-        self.export = export
-        self.learning_rate = learning_rate
+        super().__init__(network, settings, export, learning_rate)
         self.noise = noise
 
     @abstractmethod
@@ -51,39 +44,13 @@ class CodecModule(L.LightningModule):
         strength = noise * torch.rand(latents.shape[0], *[1] * (latents.dim() - 1), device=latents.device)
         return latents + strength * torch.randn_like(latents)
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_loss(self, batch: Tensor) -> Tensor:
         """Reconstruction through noisy latents."""
-        loss = self.reconstruction_loss(batch, self.noise)
-        self.log("train/loss", loss, prog_bar=True)
-        return loss
+        return self.reconstruction_loss(batch, self.noise)
 
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+    def validation_loss(self, batch: Tensor) -> Tensor:
         """Reconstruction without noise."""
-        self.log("val/loss", self.reconstruction_loss(batch, 0.0), prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW on one cycle.
-
-        Raises:
-            UserError: If the trainer has no ``max_steps``.
-        """
-        if self.trainer.max_steps < 1:
-            raise UserError("trainer.max_steps: a codec's learning rate falls to zero over a given number of steps")
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, self.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            self.learning_rate,
-            total_steps=self.trainer.max_steps,
-            pct_start=0.05,
-            cycle_momentum=False,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_fit_end(self) -> None:
-        """Writes the weights file."""
-        if self.trainer.is_global_zero:
-            save_weights(self.export, self.network, self.settings)
+        return self.reconstruction_loss(batch, 0.0)
 
 
 class VideoCodecModule(CodecModule):
