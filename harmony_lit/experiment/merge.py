@@ -14,8 +14,8 @@ def merge(base: Any, over: Any, path: str = "") -> Any:
     """``over`` laid on ``base``; neither is changed.
 
     Mappings merge key by key and everything else replaces. A mapping whose ``class_path`` differs from the one below
-    replaces the whole node, since the ``init_args`` of one class mean nothing to another; ``init_args`` alone, whose class
-    is yet to be named, are kept.
+    replaces the whole node, since the ``init_args`` of one class mean nothing to another; ``init_args`` whose class is
+    yet to be named are kept.
 
     Raises:
         UserError: If part of a node is changed that is a reference to another, such as ``${network}``.
