@@ -131,3 +131,12 @@ def test_settings_that_cannot_work_are_refused():
         source(min_track=5)
     with pytest.raises(UserError, match="stride is 30; it must be from 1 to max_gap"):
         source(stride=30)
+
+
+def test_overlap_and_gap_of_a_track_are_the_settings():
+    jump = clip_of(scene(25, (20, 30, 50, 0)), scene(25, (50, 30, 50, 0)))  # by 30 of 50 columns: an IoU of a quarter
+    assert [len(t) for t in source(cut_threshold=1e9).tracks(jump)] == [25, 25]
+    assert [len(t) for t in source(cut_threshold=1e9, min_iou=0.2).tracks(jump)] == [50]
+    hidden = clip_of(scene(25, (20, 30, 50, 0)), scene(8), scene(25, (20, 30, 50, 0)))
+    assert [len(t) for t in source(cut_threshold=1e9).tracks(hidden)] == [58]
+    assert [len(t) for t in source(cut_threshold=1e9, max_gap=8).tracks(hidden)] == [25, 25]
