@@ -5,7 +5,6 @@ Shape legend: S samples.
 
 from __future__ import annotations
 
-import librosa
 import torch
 from torch import Tensor
 
@@ -15,4 +14,6 @@ def at_rate(waveform: Tensor, sample_rate_hz: int, wanted_hz: int) -> Tensor:
     waveform = waveform.detach().cpu().float()
     if sample_rate_hz == wanted_hz or not waveform.numel():
         return waveform
+    import librosa  # takes a second, and most sound has the right rate
+
     return torch.from_numpy(librosa.resample(waveform.numpy(), orig_sr=sample_rate_hz, target_sr=wanted_hz))
