@@ -10,22 +10,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import WavLMConfig
 
 from harmony_lit.containers import Clip
 from harmony_lit.errors import UserError
 from harmony_lit.pretrained.load import load_pretrained
 from harmony_lit.pretrained.source import open_weights
-from metrics.audio.aesthetics_network import AXES, LAYOUT, AestheticsNetwork, HeadConfig
 from metrics.base import ClipMetric, Direction, Measure, Score
 from metrics.bench.cases import BenchCase
 from metrics.networks import Runtime, absent_model, locate_model, name_of, shared
 from metrics.rates import resampled
+
+if TYPE_CHECKING:  # transformers' WavLM takes seconds to import, and a metric is built at once
+    from metrics.audio.aesthetics_network import AestheticsNetwork
 
 SAMPLE_RATE_HZ, WINDOW_S = 16_000, 10
 WINDOW = SAMPLE_RATE_HZ * WINDOW_S
@@ -48,7 +49,7 @@ def rate(waveform: Tensor, network: AestheticsNetwork, scale: Scale) -> dict[str
     """The four axes of ``waveform`` (S,) at 16 kHz: the mean over its windows, weighed by their samples."""
     cut, lengths = windows(waveform)
     weights = lengths.double() / lengths.sum()
-    found = dict.fromkeys(AXES, 0.0)
+    found = dict.fromkeys(scale, 0.0)
     parameter = next(network.parameters())
     for window, length, weight in zip(cut, lengths, weights, strict=True):
         scores = network(window[None].to(parameter), length[None].to(parameter.device))
@@ -105,11 +106,13 @@ class AudioboxAesthetics(ClipMetric):
 
 
 def _load(weights: str, runtime: Runtime) -> tuple[AestheticsNetwork, Scale]:
+    from metrics.audio.aesthetics_network import LAYOUT, AestheticsNetwork, HeadConfig
+
     path = Path(weights) if Path(weights).is_file() else locate_model(weights)
     config = _config(path)
     try:
         scale = {axis: (float(to["mean"]), float(to["std"])) for axis, to in config["target_transform"].items()}
-        network = AestheticsNetwork(HeadConfig.read(config), WavLMConfig())
+        network = AestheticsNetwork(HeadConfig.read(config))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is not Audiobox-Aesthetics as published: its settings say {error}") from error
     load_pretrained(network, open_weights(path), LAYOUT)

@@ -64,10 +64,10 @@ class HeadConfig:
 class AestheticsNetwork(nn.Module):
     """Windows of sound to the four axes, in the units that the heads were trained in."""
 
-    def __init__(self, config: HeadConfig, encoder: WavLMConfig | None = None) -> None:
+    def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config
-        self.wavlm_model = WavLMModel(encoder or WavLMConfig())
+        self.wavlm_model = WavLMModel(WavLMConfig())  # its defaults are WavLM base
         width = self.wavlm_model.config.hidden_size
         self.layer_weights = nn.ParameterDict({axis: nn.Parameter(torch.zeros(config.nth_layer)) for axis in AXES})
         self.proj_layer = nn.ModuleDict({axis: _head(width, config) for axis in AXES})

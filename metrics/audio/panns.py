@@ -12,7 +12,6 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
-from librosa.filters import mel
 from torch import Tensor, nn
 
 from harmony_lit.pretrained.layout import Layout
@@ -112,4 +111,6 @@ def _load(weights: str, runtime: Runtime) -> nn.Module:
 @cache
 def _filters() -> Tensor:
     """(M, WINDOW / 2 + 1)."""
+    from librosa.filters import mel
+
     return torch.from_numpy(mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW, n_mels=MELS, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ))

@@ -12,7 +12,6 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-from transformers.audio_utils import mel_filter_bank
 
 from harmony_lit.pretrained.layout import Layout
 from metrics.audio.network import Heard, SoundNetwork, load_network, to_cpu
@@ -99,6 +98,8 @@ def _load(weights: str, runtime: Runtime) -> nn.Module:
 @cache
 def _filters() -> Tensor:
     """(FFT / 2 + 1, M) float64: triangles that are straight on the mel axis, as in AudioSet's own front end."""
+    from transformers.audio_utils import mel_filter_bank
+
     filters = mel_filter_bank(
         num_frequency_bins=FFT // 2 + 1,
         num_mel_filters=MELS,

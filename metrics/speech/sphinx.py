@@ -20,15 +20,13 @@ from metrics.speech.recogniser import Recogniser
 
 SAMPLE_RATE_HZ = 16_000
 FRAME = 160
-QUIET_DB, NEAR_FRAMES = 40, 2
+QUIET_DB, NEAR_FRAMES = 30, 2
 GRAMMARS = {"digits": Path(__file__).with_name("digits.gram")}
 """Grammars that are shipped: ``digits`` is any series of spoken digits, what the synthetic world says."""
-# Every word of a small vocabulary is as likely as another; the default of 6.5 is for trigrams.
-_GRAMMAR_WEIGHT = 1.0
 
 
 def silence_pauses(waveform: Tensor) -> Tensor:
-    """Digital silence wherever ``waveform`` (S,) is 40 dB below its loudest 10 ms and not within 20 ms of a louder one.
+    """Digital silence wherever ``waveform`` (S,) is 30 dB below its loudest 10 ms and not within 20 ms of a louder one.
 
     The recogniser leaves digital silence out of the cepstral mean that it subtracts; a faint hiss between words, such
     as a codec leaves, would be counted and spoil the words.
@@ -54,7 +52,7 @@ class PocketSphinx(Recogniser):
 
     def describe(self) -> str:
         """See the base."""
-        language = f"grammar {Path(self.grammar).stem} (lw {_GRAMMAR_WEIGHT})" if self.grammar else "en-us trigrams"
+        language = f"grammar {Path(self.grammar).stem}" if self.grammar else "en-us trigrams"
         return f"pocketsphinx {_version()}, {language}, 16 kHz, pauses (-{QUIET_DB} dB) silenced"
 
     def missing(self) -> str | None:
@@ -91,7 +89,7 @@ class PocketSphinx(Recogniser):
 def _load(grammar: str | None) -> Any:
     from pocketsphinx import Decoder
 
-    search = {} if grammar is None else {"jsgf": grammar, "lw": _GRAMMAR_WEIGHT}
+    search = {} if grammar is None else {"jsgf": grammar}
     try:
         return Decoder(samprate=float(SAMPLE_RATE_HZ), loglevel="FATAL", **search)
     except RuntimeError as error:

@@ -9,7 +9,7 @@ from transformers import WavLMConfig
 
 from harmony_lit.containers import Clip
 from harmony_lit.errors import UserError
-from metrics.audio import aesthetics
+from metrics.audio import aesthetics, aesthetics_network
 from metrics.audio.aesthetics import AudioboxAesthetics, rate, windows
 from metrics.audio.aesthetics_network import AXES, AestheticsNetwork, HeadConfig, rename
 from metrics.bench.cases import BenchCase
@@ -34,7 +34,7 @@ def small():
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    monkeypatch.setattr(aesthetics, "WavLMConfig", small)
+    monkeypatch.setattr(aesthetics_network, "WavLMConfig", small)
     yield
     forget_shared()
 
@@ -108,7 +108,7 @@ def test_pq_pc_ce_cu_run_end_to_end_with_a_randomly_initialised_wavlm(tmp_path):
 
 
 def test_every_published_name_has_its_place():
-    network = AestheticsNetwork(HeadConfig.read(CONFIG), small())
+    network = AestheticsNetwork(HeadConfig.read(CONFIG))
     assert {rename(name) for name in published_shapes()} == set(network.state_dict())
     assert {rename(f"model.{name}") for name in published_shapes()} == set(network.state_dict())
 
@@ -147,7 +147,8 @@ def test_padding_is_not_attended_to(tmp_path):
         assert float(one[axis]) == pytest.approx(float(other[axis]), abs=2e-2)
 
 
-def test_the_same_as_the_published_code(tmp_path):
+def test_the_same_as_the_published_code(monkeypatch):
+    monkeypatch.setattr(aesthetics_network, "WavLMConfig", WavLMConfig)
     published = pytest.importorskip("audiobox_aesthetics.model.aes", reason="pip install --no-deps audiobox_aesthetics")
     reference = published.AesMultiOutput(**CONFIG | {"nth_layer": 13}, target_transform=SCALE).eval()
     forget = {name for name in reference.state_dict() if "wavlm_model" not in name}

@@ -55,10 +55,12 @@ def published_panns(folder):
     return str(folder / "cnn14.pth")
 
 
-def published_vggish(folder):
+@pytest.fixture(scope="module")
+def published_vggish(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vggish") / "vggish.pth"
     torch.manual_seed(0)
-    torch.save(vggish.VGGishNetwork().state_dict(), folder / "vggish.pth")
-    return str(folder / "vggish.pth")
+    torch.save(vggish.VGGishNetwork().state_dict(), path)
+    return str(path)
 
 
 def published_ast(folder):
@@ -107,8 +109,8 @@ def test_fd_and_kl_run_end_to_end_with_a_randomly_initialised_cnn14(tmp_path, ca
     assert network.checkpoint.startswith("cnn14.pth sha256:")
 
 
-def test_fad_runs_end_to_end_with_a_randomly_initialised_vggish(tmp_path, case):
-    metric = FrechetDistance(VGGish(published_vggish(tmp_path)), key="fad")
+def test_fad_runs_end_to_end_with_a_randomly_initialised_vggish(published_vggish, case):
+    metric = FrechetDistance(VGGish(published_vggish), key="fad")
     for seed in range(3):
         metric.update(clip(seed), case)
     assert metric.features(clip(), case).clip.shape == (1, 128)
@@ -145,10 +147,9 @@ def test_the_sound_is_freed_of_its_mean(monkeypatch):
     assert hear_clip(offset, AST("x")).features.mean().abs() < 1e-6
 
 
-def test_a_file_that_is_not_what_it_should_be_is_told(tmp_path):
-    weights = published_vggish(tmp_path)
+def test_a_file_that_is_not_what_it_should_be_is_told(published_vggish):
     with pytest.raises(UserError, match=r"vggish\.pth do not fit the model: .* missing \(bn0"):
-        PANNs(weights).hear(noise())
+        PANNs(published_vggish).hear(noise())
 
 
 def test_absent_weights_are_told(tmp_path):
