@@ -39,10 +39,12 @@ def fit(experiment: Experiment, fresh: bool = False, context: BaseContext | None
             importing Lightning takes; nothing has used a GPU or a thread pool before.
 
     Raises:
-        UserError: If the folder holds a run with other settings, another process is at work in it, or published
-            weights that a stage starts from cannot be opened.
+        UserError: If there is no stage, the folder holds a run with other settings, another process is at work in it,
+            or published weights that a stage starts from cannot be opened.
         StageError: If a stage ended early.
     """
+    if not experiment.stages:
+        raise UserError(f"stages: {experiment.name} has none, so there is nothing to train")
     run = RunFolder(experiment.run_dir)
     _check_published(run, experiment, fresh)
     context = context or multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")

@@ -29,8 +29,6 @@ def validate(experiment: Experiment) -> None:
         node = experiment.config.get(section)
         if isinstance(node, dict) and "class_path" in node:
             check(node, section)
-    if not experiment.stages:
-        raise UserError("stages: an experiment has at least one stage")
     earlier: list[str] = []
     for name, stage in experiment.stages.items():
         _validate_stage(f"stages.{name}", stage, seed, earlier)

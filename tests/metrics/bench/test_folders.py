@@ -101,6 +101,11 @@ def test_clips_of_other_names_than_the_cases_are_an_error(clips, tmp_path):
         FolderBench({"av": AVAlign()}, workers=0).run([clips], tmp_path / "cases.jsonl", tmp_path, {})
 
 
+def test_what_only_measures_cannot_be_trained(capsys):
+    assert main(["fit", "bench/clips"]) == 2
+    assert "nothing to train" in re.sub(r"\s+", " ", capsys.readouterr().err)
+
+
 def test_folders_of_one_name_are_told_apart(tmp_path):
     assert unique_names([tmp_path / "a/clips", tmp_path / "b/clips"]) == ["a/clips", "b/clips"]
     with pytest.raises(UserError, match="given twice"):
