@@ -124,7 +124,8 @@ class Scorer:
     def score(self, jobs: Sequence[tuple[BenchCase, Path, bool]]) -> Iterator[Scored]:
         """Scores (case, mp4, whether to trace), in order, as they are done."""
         if self.pool is not None:
-            yield from self.pool.map(_score_job, jobs, chunksize=4)
+            # Few large jobs are dealt out one by one, so that no process ends up with all the long clips.
+            yield from self.pool.map(_score_job, jobs, chunksize=4 if len(jobs) > 100 else 1)
             return
         for case, path, trace in jobs:
             yield score_clip(case, read_scored_clip(path), self.metrics, trace)
