@@ -8,9 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import cv2
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from harmony_lit.containers import Clip
 
@@ -78,10 +78,9 @@ def at_crop_rate(video: Tensor, fps: float) -> Tensor:
 
 
 def scaled(video: Tensor, size: int) -> Tensor:
-    """(F, 3, H, W) uint8 -> (F, 3, size, size), bilinear; averaged over areas where it shrinks."""
+    """(F, 3, H, W) uint8 -> (F, 3, size, size), bilinear, without aliasing where it shrinks."""
     if tuple(video.shape[-2:]) == (size, size):
         return video
-    method = cv2.INTER_AREA if min(video.shape[-2:]) > size else cv2.INTER_LINEAR
-    frames = video.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    resized = [torch.from_numpy(cv2.resize(frame, (size, size), interpolation=method)) for frame in frames]
-    return torch.stack(resized).permute(0, 3, 1, 2) if resized else video.new_zeros(0, 3, size, size)
+    if not len(video):
+        return video.new_zeros(0, 3, size, size)
+    return F.interpolate(video, (size, size), mode="bilinear", antialias=True)

@@ -24,7 +24,7 @@ def locate(weights: str | None) -> str | None:
 
 
 def load_syncnet(path: str, runtime: Runtime) -> SyncNet:
-    """The network of a weights file, ready to run.
+    """The network of a weights file, ready to run, its normalisations folded.
 
     Args:
         path: ``syncnet_v2.model`` or the same tensors in another format, or what a fit of ours has exported.
@@ -43,6 +43,7 @@ def load_syncnet(path: str, runtime: Runtime) -> SyncNet:
         network = _described(settings, path)
         # The counters of batches are no floating-point numbers, and we do not store them.
         load_pretrained(network, source, HARMONY, may_be_missing=["*num_batches_tracked"])
+    network.eval().fold()
     runtime.place(network)
     return network
 

@@ -18,7 +18,7 @@ from metrics.sync.network import CEPSTRA_PER_FRAME, WINDOW_CEPSTRA, WINDOW_FRAME
 SAMPLES_PER_FRAME = 640
 """Samples of 16 kHz sound to a frame at 25 fps."""
 BATCH_SIZE = 20
-"""Windows that the network sees at once, as published; it moves no number."""
+"""Windows that the network sees at once, as published; it moves no number, but time and memory."""
 
 
 def window_count(frames: int, samples: int) -> int:

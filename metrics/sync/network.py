@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from harmony_lit.errors import UserError
 
@@ -75,6 +76,7 @@ class SyncNet(nn.Module):
         Returns:
             (B, F - 4, D).
         """
+        video = video.contiguous(memory_format=torch.channels_last_3d)
         found = self.netcnnlip(video).flatten(2).transpose(1, 2)
         return self.netfclip(found.flatten(0, 1)).unflatten(0, found.shape[:2])
 
@@ -83,6 +85,14 @@ class SyncNet(nn.Module):
         windows = cepstra.unfold(2, WINDOW_CEPSTRA, CEPSTRA_PER_FRAME).transpose(1, 2)
         found = self.netcnnaud(windows.flatten(0, 1)[:, None]).flatten(1)
         return self.netfcaud(found).unflatten(0, windows.shape[:2])
+
+    def fold(self) -> None:
+        """Works each normalisation into the convolution before it: the same features sooner, and no more training."""
+        for tower in (self.netcnnaud, self.netcnnlip):
+            for place, layer in enumerate(tower):
+                if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d):
+                    tower[place - 1] = fuse_conv_bn_eval(tower[place - 1], layer)
+                    tower[place] = nn.Identity()
 
 
 def _audio_tower(widths: Sequence[int]) -> nn.Sequential:
@@ -119,7 +129,7 @@ def _lip_tower(widths: Sequence[int], size: int) -> nn.Sequential:
 def _conv(layer: nn.Conv2d | nn.Conv3d) -> tuple[nn.Module, nn.Module, nn.Module]:
     """A convolution with its normalisation and rectifier."""
     norm = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm3d
-    return layer, norm(layer.out_channels), nn.ReLU()
+    return layer, norm(layer.out_channels), nn.ReLU(inplace=True)
 
 
 def _head(width: int, features: int) -> nn.Sequential:
