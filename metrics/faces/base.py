@@ -8,11 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from harmony_lit.containers import Clip
+from metrics.rates import frames_at
 
 CROP_FPS = 25.0
 """Frames per second of every crop, whatever the clip's own."""
@@ -61,20 +61,11 @@ class WholePicture(FaceSource):
 
     def crops(self, clip: Clip, size: int) -> list[FaceCrop]:
         """See the base."""
-        video = at_crop_rate(clip.video, clip.fps)
+        video = frames_at(clip, CROP_FPS)
         height, width = video.shape[-2:]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         return [FaceCrop(scaled(video[..., top : top + side, left : left + side], size))]
-
-
-def at_crop_rate(video: Tensor, fps: float) -> Tensor:
-    """(F, 3, H, W) at ``fps`` -> (F', 3, H, W) at 25 fps; frame i is the one nearest in time to i / 25 s."""
-    if fps == CROP_FPS or not len(video):
-        return video
-    frames = max(1, round(len(video) * CROP_FPS / fps))
-    nearest = (torch.arange(frames, dtype=torch.float64) * fps / CROP_FPS).round().long()
-    return video[nearest.clamp(max=len(video) - 1)]
 
 
 def scaled(video: Tensor, size: int) -> Tensor:

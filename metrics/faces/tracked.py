@@ -11,12 +11,13 @@ from torch import Tensor
 
 from harmony_lit.containers import Clip
 from harmony_lit.errors import UserError
-from metrics.faces.base import FaceCrop, FaceSource, at_crop_rate
+from metrics.faces.base import CROP_FPS, FaceCrop, FaceSource
 from metrics.faces.crop import GREY, MARGIN, MEDIAN_FRAMES, crop_track
 from metrics.faces.detector import FaceDetector, Faces
 from metrics.faces.shots import find_shots
 from metrics.faces.tracks import Track, join_faces
 from metrics.memo import once_per_clip
+from metrics.rates import frames_at
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class TrackedFaces(FaceSource):
         found = _faces(clip, self.detector, self.stride)
         return [
             track
-            for shot in find_shots(at_crop_rate(clip.video, clip.fps), self.cut_threshold)
+            for shot in find_shots(frames_at(clip, CROP_FPS), self.cut_threshold)
             for track in join_faces({i: found[i] for i in shot if i in found}, self.min_iou, self.max_gap)
         ]
 
@@ -110,12 +111,12 @@ class TrackedFaces(FaceSource):
 
 @once_per_clip
 def _crops(clip: Clip, source: TrackedFaces, size: int) -> list[FaceCrop]:
-    video = at_crop_rate(clip.video, clip.fps)
+    video = frames_at(clip, CROP_FPS)
     return [FaceCrop(crop_track(video, track, size), track.first_frame) for track in source.tracks(clip)]
 
 
 @once_per_clip
 def _faces(clip: Clip, detector: FaceDetector, stride: int) -> dict[int, Faces]:
     """Faces by frame at 25 fps, for every ``stride``-th frame."""
-    video: Tensor = at_crop_rate(clip.video, clip.fps)
+    video: Tensor = frames_at(clip, CROP_FPS)
     return dict(zip(range(0, len(video), stride), detector.detect(video[::stride]), strict=True))

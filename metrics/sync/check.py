@@ -15,7 +15,9 @@ from torch import Tensor
 
 from harmony_lit.containers import Clip
 from metrics.faces.base import FaceSource
-from metrics.sync.features import crop_sound, hear, see, sound_at_16_khz, window_count
+from metrics.rates import samples_at
+from metrics.sync.features import crop_sound, hear, see, window_count
+from metrics.sync.mfcc import SAMPLE_RATE_HZ
 from metrics.sync.network import WINDOW_FRAMES, SyncNet
 from metrics.sync.score import SyncScore, sync_score
 
@@ -74,7 +76,7 @@ def check_sync(
         leads: Frames by which the sound is put ahead.
     """
     crops = [faces.crops(clip, network.size)[0] for clip in clips]
-    sounds = [crop_sound(crop, sound_at_16_khz(clip)) for crop, clip in zip(crops, clips, strict=True)]
+    sounds = [crop_sound(crop, samples_at(clip, SAMPLE_RATE_HZ)) for crop, clip in zip(crops, clips, strict=True)]
     lips = [see(network, crop.frames, len(crop.frames) - WINDOW_FRAMES) for crop in crops]
 
     def scored(index: int, sound: Tensor) -> SyncScore:

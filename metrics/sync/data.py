@@ -16,9 +16,10 @@ from data.order import seed_of
 from data.shards import StoredClip
 from harmony_lit.errors import UserError
 from metrics.faces.base import FaceSource
+from metrics.rates import samples_at
 from metrics.sync.distortion import Distortion
-from metrics.sync.features import SAMPLES_PER_FRAME, crop_sound, sound_at_16_khz
-from metrics.sync.mfcc import mfcc, whole_samples
+from metrics.sync.features import SAMPLES_PER_FRAME, crop_sound
+from metrics.sync.mfcc import SAMPLE_RATE_HZ, mfcc, whole_samples
 from metrics.sync.network import WINDOW_FRAMES
 
 
@@ -124,7 +125,7 @@ class FaceDataModule(ClipDataModule):
         """All faces of a clip, whole."""
         if self.categories is not None and stored.annotation.category not in self.categories:
             return []
-        audio = sound_at_16_khz(stored.clip)
+        audio = samples_at(stored.clip, SAMPLE_RATE_HZ)
         return [
             Face(crop.frames.flip(1).transpose(0, 1).contiguous(), crop_sound(crop, audio))
             for crop in self.faces.crops(stored.clip, self.size)

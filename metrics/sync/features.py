@@ -5,14 +5,12 @@ Shape legend: F frames at 25 fps, S samples at 16 kHz, N windows, D feature widt
 
 from __future__ import annotations
 
-import librosa
 import torch
 from torch import Tensor
 
-from harmony_lit.containers import Clip
 from metrics.faces.base import FaceCrop
 from metrics.networks import Runtime
-from metrics.sync.mfcc import SAMPLE_RATE_HZ, mfcc, whole_samples
+from metrics.sync.mfcc import mfcc, whole_samples
 from metrics.sync.network import CEPSTRA_PER_FRAME, WINDOW_CEPSTRA, WINDOW_FRAMES, SyncNet
 
 SAMPLES_PER_FRAME = 640
@@ -27,14 +25,6 @@ def window_count(frames: int, samples: int) -> int:
     The last window that five frames would allow is left out, since its sound may end too early.
     """
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - WINDOW_FRAMES)
-
-
-def sound_at_16_khz(clip: Clip) -> Tensor:
-    """The clip's samples (S,), resampled if need be."""
-    if clip.sample_rate_hz == SAMPLE_RATE_HZ:
-        return clip.audio
-    resampled = librosa.resample(clip.audio.cpu().numpy(), orig_sr=clip.sample_rate_hz, target_sr=SAMPLE_RATE_HZ)
-    return torch.from_numpy(resampled)
 
 
 def crop_sound(crop: FaceCrop, audio: Tensor) -> Tensor:

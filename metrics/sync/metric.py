@@ -13,8 +13,10 @@ from metrics.bench.cases import UNCATEGORISED, BenchCase
 from metrics.faces.base import FaceSource
 from metrics.memo import once_per_clip
 from metrics.networks import Runtime, absent, name_of, shared
+from metrics.rates import samples_at
 from metrics.sync.checkpoint import WANTED, load_syncnet, locate
-from metrics.sync.features import BATCH_SIZE, crop_sound, hear, see, sound_at_16_khz, window_count
+from metrics.sync.features import BATCH_SIZE, crop_sound, hear, see, window_count
+from metrics.sync.mfcc import SAMPLE_RATE_HZ
 from metrics.sync.network import WINDOW_FRAMES, SyncNet
 from metrics.sync.score import VSHIFT, SyncScore, sync_score
 
@@ -34,7 +36,7 @@ def track_scores(
     crops = faces.crops(clip, network.size)
     if not crops:
         return (), "no face"
-    audio = sound_at_16_khz(clip)
+    audio = samples_at(clip, SAMPLE_RATE_HZ)
     scores = []
     for crop in crops:
         sound = crop_sound(crop, audio)

@@ -90,8 +90,9 @@ class SyncNet(nn.Module):
         """Works each normalisation into the convolution before it: the same features sooner, and no more training."""
         for tower in (self.netcnnaud, self.netcnnlip):
             for place, layer in enumerate(tower):
-                if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d):
-                    tower[place - 1] = fuse_conv_bn_eval(tower[place - 1], layer)
+                before = tower[place - 1]
+                if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d) and isinstance(before, nn.Conv2d | nn.Conv3d):
+                    tower[place - 1] = fuse_conv_bn_eval(before, layer)
                     tower[place] = nn.Identity()
 
 

@@ -149,8 +149,7 @@ def _paper_table(results: BenchResults) -> PaperTable:
     models = [name for name, variant in results.variants.items() if variant.role == "model"]
     ours = [(name, [_cell(m, results.mean(name, m.key)) for m in measures]) for name in models]
     theirs = [
-        (model, [f"{row[m.key]:.{m.digits}f}" if m.key in row else "–" for m in measures])
-        for model, row in TABLE_2.items()
+        (model, [f"{row[m.key]:.2f}" if m.key in row else "–" for m in measures]) for model, row in TABLE_2.items()
     ]
     return PaperTable(measures, ours, theirs)
 

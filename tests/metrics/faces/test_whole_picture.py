@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from harmony_lit.containers import Clip
-from metrics.faces.base import WholePicture, at_crop_rate
+from metrics.faces.base import CROP_FPS, WholePicture
+from metrics.rates import frames_at
 
 
 def numbered(frames: int, fps: float, height: int = 8, width: int = 8) -> Clip:
@@ -14,7 +15,7 @@ def numbered(frames: int, fps: float, height: int = 8, width: int = 8) -> Clip:
 
 @pytest.mark.parametrize(("fps", "frames"), [(25.0, 50), (24.0, 48), (50.0, 100), (15.0, 90), (29.97, 60)])
 def test_each_frame_of_a_crop_is_the_nearest_in_time(fps: float, frames: int) -> None:
-    video = at_crop_rate(numbered(frames, fps).video, fps)
+    video = frames_at(numbered(frames, fps), CROP_FPS)
     assert len(video) == round(frames / fps * 25)
     for index, shown in enumerate(video[:, 0, 0, 0].tolist()):
         assert abs(shown / fps - index / 25) <= min(0.5 / fps, abs((frames - 1) / fps - index / 25)) + 1e-9
