@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from harmony_lit.errors import UserError
 from harmony_lit.experiment.explain import check_arguments, check_keys, load_class, type_problem
 from harmony_lit.experiment.merge import Tree
 
-# Calls found sound, as text: stages share most of theirs, and jsonargparse takes its time.
-_sound: set[str] = set()
+# Calls found sound, as text, with what jsonargparse made of them: it takes its time, and what is checked is often built.
+_sound: dict[str, tuple[ArgumentParser, Namespace]] = {}
 
 
 def check(node: Any, path: str) -> None:
@@ -32,10 +32,7 @@ def check(node: Any, path: str) -> None:
 
 def check_call(target: Callable[..., Any], arguments: Tree, path: str) -> None:
     """As ``check``, for the arguments at ``path`` of a class that YAML does not name."""
-    text = f"{target} {json.dumps(arguments, sort_keys=True, default=str)}"
-    if text not in _sound:
-        _parse(target, arguments, path)
-        _sound.add(text)
+    _parsed(target, arguments, path)
 
 
 def build(node: Any, path: str) -> Any:
@@ -48,10 +45,10 @@ def build(node: Any, path: str) -> Any:
     Raises:
         UserError: As ``check``.
     """
-    parser, config = _parse(*_split(node, path), f"{path}.init_args")
+    parser, config = _parsed(*_split(node, path), f"{path}.init_args")
     # `instantiate_classes` until jsonargparse 4.48, `instantiate` from 4.49 on.
     instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
-    return instantiate(config)["node"]
+    return instantiate(config.clone())["node"]
 
 
 def _split(node: Any, path: str) -> tuple[Callable[..., Any], Tree]:
@@ -61,7 +58,14 @@ def _split(node: Any, path: str) -> tuple[Callable[..., Any], Tree]:
     return load_class(f"{path}.class_path", node["class_path"]), node.get("init_args") or {}
 
 
-def _parse(target: Callable[..., Any], arguments: Tree, path: str) -> tuple[ArgumentParser, Any]:
+def _parsed(target: Callable[..., Any], arguments: Tree, path: str) -> tuple[ArgumentParser, Namespace]:
+    text = f"{target} {json.dumps(arguments, sort_keys=True, default=str)}"
+    if text not in _sound:
+        _sound[text] = _parse(target, arguments, path)
+    return _sound[text]
+
+
+def _parse(target: Callable[..., Any], arguments: Tree, path: str) -> tuple[ArgumentParser, Namespace]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(target, "node", fail_untyped=False)
     try:

@@ -155,6 +155,7 @@ def test_checkpointed_layers_give_the_same_bits_and_are_computed_again(every, pa
     assert torch.isfinite(run(model, audio_only).audio).all()
 
 
+@pytest.mark.slow
 def test_compiled_layers_give_the_same_and_are_compiled_once_for_all(monkeypatch):
     compiled = []
 

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from metrics.bench.scoring import build_metrics
+from harmony_lit.experiment.nodes import build
 
 WITH_WEIGHTS = {
     "aq": {
@@ -28,6 +28,10 @@ WITH_WEIGHTS = {
     "id": {"class_path": "metrics.picture.IdentityConsistency", "init_args": {"dino": "./dinov3"}},
 }
 PLAIN = {name: {"class_path": spec["class_path"]} for name, spec in WITH_WEIGHTS.items()}
+
+
+def build_metrics(specs):
+    return {name: build(spec, name) for name, spec in specs.items()}
 
 
 @pytest.mark.parametrize("specs", [WITH_WEIGHTS, PLAIN])

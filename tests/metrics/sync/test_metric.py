@@ -12,9 +12,9 @@ import torch
 from data.media import read_clip
 from harmony_lit.codecs.files import save_weights
 from harmony_lit.containers import Clip
+from harmony_lit.experiment.nodes import build
 from metrics.base import Score
 from metrics.bench.cases import BenchCase
-from metrics.bench.scoring import build_metrics
 from metrics.faces.base import FaceCrop, FaceSource, WholePicture
 from metrics.networks import Runtime
 from metrics.sync.metric import SyncNetMetric
@@ -137,6 +137,6 @@ def test_the_metric_is_built_from_yaml_and_sent_to_workers() -> None:
         "class_path": "metrics.sync.metric.SyncNetMetric",
         "init_args": {"faces": {"class_path": "metrics.faces.base.WholePicture"}, "weights": "world"},
     }
-    metric = pickle.loads(pickle.dumps(build_metrics({"sync": spec})["sync"]))
+    metric = pickle.loads(pickle.dumps(build(spec, "sync")))
     assert [measure.title for measure in metric.measures] == ["Sync-C", "Sync-D", "|Offset|"]
     assert "whole picture" in metric.measures[0].protocol

@@ -25,8 +25,8 @@ def test_each_metric_is_the_mean_over_the_clips_it_applies_to():
     assert values["lag_s"] == pytest.approx(sum(abs(lag_s(clip)) for clip, _ in pairs) / len(pairs), abs=1e-6)
     assert values["event_f1"] == 1
     assert values["caption_accuracy"] == 1
-    assert float(metrics[0].event_f1_count) == 4
-    assert float(metrics[2].lip_corr_count) == 4
+    assert float(metrics[0].event_f1_weight) == 4
+    assert float(metrics[2].lip_corr_weight) == 4
 
 
 def test_speech_alone_is_left_out_of_event_f1_and_a_case_without_attributes_of_caption_accuracy():
