@@ -13,7 +13,7 @@ from harmony_lit.errors import UserError
 from harmony_lit.experiment.explain import check_arguments, check_keys, load_class, type_problem
 from harmony_lit.experiment.merge import Tree
 
-# Calls found sound, as text, with what jsonargparse made of them: it takes its time, and what is checked is built later.
+# Calls found sound, as text, with what jsonargparse made of them: it takes its time, and what is checked is built too.
 _sound: dict[str, tuple[ArgumentParser, Namespace]] = {}
 
 

@@ -16,7 +16,8 @@ COLUMNS = tuple(key for keys in GROUPS.values() for key in keys)
 
 NOTE = (
     "Table 2 of the paper, mean over its three subsets: other people's numbers, measured by them with their own "
-    "cases, detectors and protocol. The cases were never released, so no row here can be compared with ours to a digit."
+    "cases, detectors and protocol. The cases were never released, so no row here can be compared with ours to a "
+    "digit; and where ours are of the synthetic world, judged by networks made for it, they share no more than a name."
 )
 
 _ROWS = {
