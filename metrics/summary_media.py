@@ -84,7 +84,11 @@ def draw_offset_curve(curve: OffsetCurve) -> Pixels:
     offset = curve.offsets_frames[curve.distances.index(least)]
     axes.axvline(0, color="#9a9fae", linewidth=0.8)
     axes.scatter([offset], [least], color="#d9504a", zorder=3)
-    axes.set(xlabel="offset in frames (right: sound leads)", ylabel="distance", title=f"least at {offset:+d} frames")
+    axes.set(
+        xlabel="offset in frames (right: sound leads)",
+        ylabel="distance",
+        title=f"least at {offset:+d} frames" if offset else "least where they coincide",
+    )
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     canvas.draw()
