@@ -9,6 +9,7 @@ from torch import Tensor
 
 from metrics.audio.network import Heard, SoundNetwork, to_cpu
 from metrics.networks import Runtime, absent_model, locate_model, shared
+from metrics.published import load_transformer
 
 SAMPLE_RATE_HZ, WINDOW = 16_000, 400
 
@@ -50,8 +51,8 @@ class AST(SoundNetwork):
 
 def _load(weights: str, runtime: Runtime) -> tuple[Any, Any]:
     """Front end and network."""
-    from transformers import ASTFeatureExtractor, ASTForAudioClassification
+    from transformers import ASTFeatureExtractor
 
     folder = locate_model(weights)
-    network = ASTForAudioClassification.from_pretrained(folder, dtype=torch.float32)
-    return ASTFeatureExtractor.from_pretrained(folder), runtime.place(network)
+    network = load_transformer("ASTForAudioClassification", str(folder), runtime)
+    return ASTFeatureExtractor.from_pretrained(folder), network

@@ -15,6 +15,7 @@ from harmony_lit.containers import Clip
 from metrics.base import ClipMetric, Measure, Score
 from metrics.bench.cases import BenchCase
 from metrics.networks import Runtime, absent_model, locate_model, name_of, shared
+from metrics.published import load_transformer
 from metrics.rates import samples_at
 
 WHAT = "a CLAP model of transformers (a folder, or a hub id such as laion/clap-htsat-unfused)"
@@ -33,11 +34,11 @@ class ClapNetwork:
     """
 
     def __init__(self, name: str, runtime: Runtime) -> None:
-        from transformers import ClapModel, ClapProcessor
+        from transformers import ClapProcessor
 
         folder = locate_model(name)
         self._processor: Any = ClapProcessor.from_pretrained(folder)
-        self._model: Any = runtime.place(ClapModel.from_pretrained(folder))
+        self._model: Any = load_transformer("ClapModel", name, runtime)
 
     @property
     def sample_rate_hz(self) -> int:

@@ -16,7 +16,7 @@ from metrics.base import ClipMetric, Measure
 from metrics.bench.cases import BenchCase
 from metrics.networks import Runtime, absent, absent_model, name_of, shared
 from metrics.picture.frames import batches, center_crop, normalised, resize, resize_unfiltered, short_side_to
-from metrics.picture.published import load_published, load_transformer
+from metrics.published import load_published, load_transformer
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -17,8 +17,8 @@ from torch import Tensor
 from harmony_lit.errors import UserError
 from metrics.networks import Runtime, absent, name_of, shared
 from metrics.picture.frames import short_side_to
-from metrics.picture.published import load_published
 from metrics.picture.raft import RAFTNetwork
+from metrics.published import load_published
 
 FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
 """OpenCV's settings that AV-Align uses, too: scale and levels of the pyramid, window, iterations, neighbourhood."""

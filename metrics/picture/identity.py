@@ -25,7 +25,7 @@ from metrics.base import ClipMetric, Measure
 from metrics.bench.cases import BenchCase
 from metrics.networks import Runtime, absent_model, shared
 from metrics.picture.frames import batches, normalised, resize_float
-from metrics.picture.published import load_transformer
+from metrics.published import load_transformer
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -16,7 +16,7 @@ from torch import Tensor
 from metrics.networks import Runtime, absent, name_of, shared
 from metrics.picture.amt import AMTNetwork
 from metrics.picture.flow import Farneback, FlowEstimator, interleaved
-from metrics.picture.published import load_published
+from metrics.published import load_published
 
 
 class FrameInterpolator(ABC):

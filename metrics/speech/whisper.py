@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metrics.networks import Runtime, absent_model, locate_model, name_of, shared
+from metrics.published import load_transformer
 from metrics.rates import resampled
 from metrics.speech.recogniser import Recogniser
 
@@ -74,8 +75,8 @@ class Whisper(Recogniser):
 
 def _load(weights: str, runtime: Runtime) -> tuple[Any, Any]:
     """Processor and network."""
-    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+    from transformers import WhisperProcessor
 
     folder = locate_model(weights)
-    network = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    return WhisperProcessor.from_pretrained(folder), runtime.place(network)
+    network = load_transformer("WhisperForConditionalGeneration", str(folder), runtime)
+    return WhisperProcessor.from_pretrained(folder), network

@@ -28,7 +28,7 @@ from metrics.picture.aesthetics import (
     clip_pixels,
     siglip_pixels,
 )
-from metrics.picture.published import load_transformer
+from metrics.published import load_transformer
 
 CASE = BenchCase("k", "ambient")
 HEAD = Path(__file__).parents[4] / "shared/assets/weights/sa_0_4_vit_l_14_linear.pth"

@@ -3,8 +3,8 @@ import torch
 
 from harmony_lit.errors import UserError
 from metrics.networks import Runtime
-from metrics.picture.published import load_published
 from metrics.picture.raft import RAFTNetwork, upsampled
+from metrics.published import load_published
 
 
 def load(path):

@@ -1,4 +1,4 @@
-"""Published networks of this room: loaded strictly, under the names that their authors gave the tensors."""
+"""Published networks of metrics: loaded strictly, under the names that their authors gave the tensors."""
 
 from __future__ import annotations
 
